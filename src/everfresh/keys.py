@@ -8,14 +8,13 @@ Only exact types are encoded. A subclass may carry meaning that its base does no
 `~everfresh.exceptions.Unencodable`, never encoded as its base; enum members are the one exception, their class is
 part of their bytes. So nothing here calls a method that a value's class could override.
 
-Changing any byte changes every key: the golden test in ``tests/test_keys.py`` says what to do.
+Old keys must never be mistaken for new ones: whoever changes a byte here raises `FORMAT`, and a golden test insists.
 """
 
 from __future__ import annotations
 
 import sys
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Iterable
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from enum import Enum
@@ -25,18 +24,25 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6
 from itertools import chain
 from math import isnan
 from struct import Struct
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 from weakref import WeakKeyDictionary
 from zoneinfo import ZoneInfo
 
 from everfresh.exceptions import Unencodable
 
-__all__ = ["MAX_DEPTH", "digest", "encode", "encode_into"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+__all__ = ["FORMAT", "MAX_DEPTH", "digest", "encode", "encode_into"]
+
+FORMAT = 1
+"""Number of the encoding; part of every digest."""
 
 MAX_DEPTH = 64
 """How deep containers may nest. A container that holds itself ends here, too."""
 
+_PERSON = b"everfresh.keys.%d" % FORMAT
 _pack_double = Struct(">d").pack
 _pack_date = Struct(">HBB").pack
 _pack_datetime = Struct(">HBBBBBIB").pack
@@ -75,7 +81,7 @@ def digest(data: bytes | Iterable[bytes]) -> str:
     """
     if not isinstance(data, bytes):
         data = b"".join(data)
-    return urlsafe_b64encode(blake2b(data, digest_size=16).digest())[:22].decode("ascii")
+    return urlsafe_b64encode(blake2b(data, digest_size=16, person=_PERSON).digest())[:22].decode("ascii")
 
 
 def _unencodable(value: object, why: str = "") -> Unencodable:
@@ -190,7 +196,7 @@ def _encode_scope(address: IPv4Address | IPv6Address) -> bytes:
 
 
 _SCALARS: dict[type, Callable[[Any], bytes]] = {
-    type(None): lambda value: b"N",
+    type(None): lambda _none: b"N",
     bool: lambda value: b"T" if value else b"F",
     int: _encode_int,
     str: _encode_str,
