@@ -1,0 +1,85 @@
+"""What a store is: the six operations that the read path and the write path meet in.
+
+A store knows nothing of tables or queries. It holds *entries* (bytes by key) and *tags* (random 8-byte
+versions by name). Names are short printable ASCII strings without spaces, entries are opaque bytes.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["VERSION_BYTES", "Fill", "Snapshot", "Store", "new_versions"]
+
+VERSION_BYTES = 8
+
+
+def new_versions(count: int) -> list[bytes]:
+    """*count* random versions of 8 bytes each. Random, not counted: no evicted tag can come back as an old one."""
+    noise = os.urandom(VERSION_BYTES * count)
+    return [noise[at : at + VERSION_BYTES] for at in range(0, len(noise), VERSION_BYTES)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """One look at a store: the entry of a key, and the versions of the tags asked for."""
+
+    entry: bytes | None
+    """The stored bytes, or ``None`` when there are none."""
+
+    versions: tuple[bytes | None, ...]
+    """One for each tag, in order. ``None``: missing or pending, both of which count as moved."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fill:
+    """What a reader may rely on while it asks the database."""
+
+    versions: tuple[bytes | None, ...]
+    """One for each tag, in order, read (or created) before the query runs. ``None``: a writer is pending."""
+
+    lease: bytes | None
+    """The right to store under the key. ``None``: another reader holds it, or the store cannot be reached."""
+
+
+class Store(Protocol):
+    """Where entries and tag versions live. All lifetimes are in seconds; ``None`` is for ever."""
+
+    @property
+    def counts_marks(self) -> bool:
+        """Do the marks of overlapping writers of a tag count, so that the first ``done`` does not undo the second mark?"""
+        ...
+
+    def read(self, key: str, tags: Sequence[str]) -> Snapshot:
+        """Look at the entry of *key* and the versions of *tags* in one round trip."""
+        ...
+
+    def begin_fill(self, key: str, tags: Sequence[str], lease_seconds: float) -> Fill:
+        """Create the versions of *tags* that are missing, except of pending ones, and take the lease on *key*.
+
+        With *lease_seconds* ``0`` no lease is taken.
+        """
+        ...
+
+    def fill(self, key: str, entry: bytes, lease: bytes, timeout: float | None) -> None:
+        """Store *entry* under *key* for *timeout* seconds and give the *lease* back.
+
+        Also when the lease was lost in the meantime: the versions inside the entry judge it, not the lease.
+        """
+        ...
+
+    def release(self, key: str, lease: bytes) -> None:
+        """Give the *lease* on *key* back without storing anything."""
+        ...
+
+    def mark(self, tags: Sequence[str], writer: str, seconds: float) -> None:
+        """Make *tags* pending: no version until :meth:`done` of the same *writer* or for *seconds*."""
+        ...
+
+    def done(self, tags: Sequence[str], writer: str) -> None:
+        """End the *writer*'s mark on *tags* and drop their versions. Harmless when repeated or never marked."""
+        ...

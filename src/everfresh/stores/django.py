@@ -1,0 +1,126 @@
+"""A store over any of Django's cache backends: memory, files, database, Memcached, or somebody else's.
+
+The API of ``django.core.cache`` has ``add`` but no compare-and-set and no counting that survives eviction, so this is
+the protocol with one simplification: a tag holds either a version or *one* pending marker, and the last mark wins. The
+window that remains: two writers of one tag overlap, and a reader comes between the commit of one of them and that one's
+``done``. Whatever it stores then is dropped by that ``done``.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from everfresh.exceptions import InvalidationNotSent
+from everfresh.stores.base import VERSION_BYTES, Fill, Snapshot, new_versions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from django.core.cache.backends.base import BaseCache
+    from django.utils.connection import ConnectionProxy
+
+__all__ = ["DjangoStore"]
+
+PENDING = b"pending for "  # longer than a version, so that neither can be taken for the other
+
+
+class DjangoStore:
+    """Entries and tags in *cache*, a backend object or a proxy that finds the running thread's own one."""
+
+    counts_marks = False
+
+    def __init__(self, cache: BaseCache | ConnectionProxy[BaseCache]) -> None:
+        self._cache: Any = cache
+
+    def read(self, key: str, tags: Sequence[str]) -> Snapshot:
+        """Look at the entry of *key* and the versions of *tags* in one ``get_many``."""
+        found = self._cache.get_many([_entry(key), *map(_tag, tags)])
+        entry = found.get(_entry(key))
+        return Snapshot(
+            entry=entry if isinstance(entry, bytes) else None,
+            versions=tuple(_version(found.get(_tag(tag))) for tag in tags),
+        )
+
+    def begin_fill(self, key: str, tags: Sequence[str], lease_seconds: float) -> Fill:
+        """Create the versions of *tags* that are missing, except of pending ones, and take the lease on *key*."""
+        names = [_tag(tag) for tag in tags]
+        found = self._cache.get_many(names)
+        lost = []
+        for name, candidate in zip(names, new_versions(len(names)), strict=True):
+            if name in found:
+                continue
+            # `add` and never `set`: between our look and now a writer may have marked the tag, and a version written
+            # over its marker would let readers store what that writer is about to change.
+            if self._cache.add(name, candidate, None):
+                found[name] = candidate
+            else:
+                lost.append(name)
+        if lost:
+            # Another reader's version, which we share, or a writer's marker, which reads as None.
+            found.update(self._cache.get_many(lost))
+        return Fill(versions=tuple(_version(found.get(name)) for name in names), lease=self._lease(key, lease_seconds))
+
+    def fill(self, key: str, entry: bytes, lease: bytes, timeout: float | None) -> None:
+        """Store *entry* under *key* for *timeout* seconds, rounded up, and give the *lease* back."""
+        self._cache.set(_entry(key), entry, None if timeout is None else _whole(timeout))
+        self.release(key, lease)
+
+    def release(self, key: str, lease: bytes) -> None:
+        """Give the *lease* on *key* back, if it is still ours.
+
+        A lease that ends between the look and the deletion takes the next reader's with it: one query asked twice.
+        """
+        if self._cache.get(_lease(key)) == lease:
+            self._cache.delete(_lease(key))
+
+    def mark(self, tags: Sequence[str], writer: str, seconds: float) -> None:
+        """Make *tags* pending for *seconds*, rounded up, until anybody's :meth:`done`.
+
+        Raises:
+            InvalidationNotSent: If the backend refused a tag, or still shows a version under one.
+        """
+        names = [_tag(tag) for tag in tags]
+        marker = PENDING + writer.encode()
+        # One second more than asked, because some backends cut lifetimes to whole seconds of the clock: an item for one
+        # second may be gone at once. A mark that ends late costs hits, one that ends early costs the promise.
+        failed = self._cache.set_many(dict.fromkeys(names, marker), _whole(seconds) + 1)
+        # Not every backend reports what it could not write (the database's swallows its errors), so we look. A marker
+        # that is missing altogether was evicted, as it could be at any later time; a version in its place would be
+        # trusted.
+        left = [name for name, value in self._cache.get_many(names).items() if _version(value) is not None]
+        if failed or left:
+            raise InvalidationNotSent(
+                f"The cache did not take the pending markers of {len({*(failed or ()), *left})} of {len(names)} tags."
+            )
+
+    def done(self, tags: Sequence[str], writer: str) -> None:
+        """Drop whatever *tags* hold: the writer's marker, another writer's, or a version."""
+        self._cache.delete_many([_tag(tag) for tag in tags])
+
+    def _lease(self, key: str, seconds: float) -> bytes | None:
+        token = secrets.token_bytes(12)
+        return token if seconds > 0 and self._cache.add(_lease(key), token, _whole(seconds)) else None
+
+
+def _entry(key: str) -> str:
+    return f"ef:e:{key}"
+
+
+def _lease(key: str) -> str:
+    return f"ef:l:{key}"
+
+
+def _tag(tag: str) -> str:
+    return f"ef:t:{tag}"
+
+
+def _version(value: object) -> bytes | None:
+    """The *value* if it is a version; None for a marker, nothing, or what somebody else put there."""
+    return value if isinstance(value, bytes) and len(value) == VERSION_BYTES else None
+
+
+def _whole(seconds: float) -> int:
+    """Whole seconds, rounded up, as Memcached wants them; at least one, because 0 is "for ever" there."""
+    return max(1, math.ceil(seconds))

@@ -1,0 +1,313 @@
+"""The store as the rest of the library sees it: it never fails a read, and never forgets an invalidation.
+
+Two concerns in one place, because each needs the other: a *pause* after an error, in which readers go to the database
+at once, and the *debts*, invalidations that could not be sent. As long as a tag is in debt, this process does not trust
+what the store says about it; and before it trusts a store that came back, it pays.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import weakref
+from collections import defaultdict
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from everfresh.exceptions import InvalidationNotSent
+from everfresh.stores.base import Fill, Snapshot, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["GuardedStore"]
+
+logger = logging.getLogger("everfresh")
+
+FIRST_DELAY_SECONDS = 0.05
+LONGEST_DELAY_SECONDS = 5.0
+
+Debts = dict[str, set[str]]
+"""The writers that could not be sent, by tag."""
+
+
+class GuardedStore:
+    """*store*, with a pause of *pause_seconds* after an error. May be shared by threads, and survives a fork.
+
+    `except Exception` throughout: client libraries have no base class of errors in common, and a programming error
+    inside one of them must not fail a request either.
+    """
+
+    def __init__(self, store: Store, pause_seconds: float = 1.0) -> None:
+        self.store = store
+        self._pause = pause_seconds
+        self._failing = False
+        self._refusing = False
+        self._paused_until = 0.0
+        self._kept: Debts = {}
+        self._unsent: Debts = {}
+        self._under_way: Debts = {}
+        self._sender: threading.Thread | None = None
+        self._renew_threading()
+        _guards.add(self)
+
+    @property
+    def counts_marks(self) -> bool:
+        """Do marks of overlapping writers of one tag count in the guarded store?"""
+        return self.store.counts_marks
+
+    @property
+    def unsent(self) -> frozenset[str]:
+        """The tags that this process does not trust, because an invalidation of theirs did not get through."""
+        with self._debts_lock:
+            return frozenset((*self._kept, *self._unsent, *self._under_way))
+
+    def read(self, key: str, tags: Sequence[str]) -> Snapshot:
+        """Look at the entry of *key* and the versions of *tags*; nothing is known while the store is down."""
+        nothing = Snapshot(entry=None, versions=(None,) * len(tags))
+        if not self._is_usable():
+            return nothing
+        doubted = self._doubted(tags)
+        try:
+            snapshot = self.store.read(key, tags)
+        except Exception as error:  # noqa: BLE001 - see the class
+            self._failed(error)
+            return nothing
+        self._answered()
+        versions = self._without(doubted, tags, snapshot.versions)
+        return snapshot if versions is snapshot.versions else Snapshot(entry=snapshot.entry, versions=versions)
+
+    def begin_fill(self, key: str, tags: Sequence[str], lease_seconds: float) -> Fill:
+        """Create the versions of *tags* and take the lease on *key*; neither while the store is down."""
+        nothing = Fill(versions=(None,) * len(tags), lease=None)
+        if not self._is_usable():
+            return nothing
+        doubted = self._doubted(tags)
+        try:
+            begun = self.store.begin_fill(key, tags, lease_seconds)
+        except Exception as error:  # noqa: BLE001 - see the class
+            self._refused(error)
+            return nothing
+        versions = self._without(doubted, tags, begun.versions)
+        return begun if versions is begun.versions else Fill(versions=versions, lease=begun.lease)
+
+    def fill(self, key: str, entry: bytes, lease: bytes, timeout: float | None) -> None:
+        """Store *entry* under *key* for *timeout* seconds, if the store takes it."""
+        if not self._is_usable():
+            return
+        try:
+            self.store.fill(key, entry, lease, timeout)
+        except Exception as error:  # noqa: BLE001 - see the class
+            self._refused(error)
+        else:
+            self._refusing = False
+
+    def release(self, key: str, lease: bytes) -> None:
+        """Give the *lease* on *key* back; if that fails, it ends by time."""
+        if not self._is_usable():
+            return
+        try:
+            self.store.release(key, lease)
+        except Exception as error:  # noqa: BLE001 - see the class
+            self._refused(error)
+
+    def mark(self, tags: Sequence[str], writer: str, seconds: float) -> None:
+        """Make *tags* pending for *seconds*.
+
+        Tried also during a pause: a failed read must not make the writes of the next second go unannounced.
+
+        Raises:
+            InvalidationNotSent: If the store did not take it. Part of it may have arrived, so call :meth:`done` all the
+            same.
+        """
+        try:
+            self.store.mark(tags, writer, seconds)
+        except Exception as error:
+            self._failed(error)
+            raise InvalidationNotSent(f"The marks of {len(tags)} tags could not be sent: {error!r}.") from error
+        self._answered()
+
+    def keep(self, tags: Iterable[str], writer: str) -> None:
+        """Do not trust *tags* from now on: the *writer*'s mark failed, and it goes on nevertheless.
+
+        Ends when a :meth:`done` of the same *writer* for them got through, be it after a rollback. Nothing is sent
+        before that: an invalidation before the commit would be forgotten by the time it matters.
+        """
+        with self._debts_lock:
+            _add(self._kept, tags, writer)
+
+    def done(self, tags: Sequence[str], writer: str) -> None:
+        """End the *writer*'s mark on *tags* and drop their versions: now, or as soon as the store takes it."""
+        if not self._failing:
+            try:
+                self.store.done(tags, writer)
+            except Exception as error:  # noqa: BLE001 - see the class
+                self._failed(error)
+            else:
+                with self._debts_lock:
+                    _remove(self._kept, tags, writer)
+                return
+        # Down: the write is committed and its caller need not wait for a time-out.
+        with self._debts_lock:
+            _add(self._unsent, tags, writer)
+            _remove(self._kept, tags, writer)
+            if self._sender is None:
+                self._sender = threading.Thread(target=self._send, name="everfresh-unsent", daemon=True)
+                self._sender.start()
+
+    def retry(self) -> bool:
+        """Send what is unsent, once. Returns whether nothing is left; at once if another thread is at it."""
+        if not self._retrying.acquire(blocking=False):
+            return False
+        try:
+            with self._debts_lock:
+                # Taken out, so that a debt which a writer adds for the same tag while we send the older one is not
+                # settled by it.
+                self._under_way, self._unsent = self._unsent, {}
+            try:
+                self._pay()
+            finally:
+                with self._debts_lock:
+                    for tag, writers in self._under_way.items():
+                        self._unsent.setdefault(tag, set()).update(writers)
+                    self._under_way = {}
+            return not self._unsent
+        finally:
+            self._retrying.release()
+
+    def close(self) -> None:
+        """Stop the background thread and try a last time. What is left then is left to the ends of its marks, and
+        logged.
+        """
+        self._stop.set()
+        sender = self._sender
+        if sender is not None:
+            sender.join()
+        if self._unsent and not self.retry():
+            logger.error("Everfresh ends with %d tags whose invalidation could not be sent.", len(self._unsent))
+
+    def _pay(self) -> None:
+        by_writer: defaultdict[str, list[str]] = defaultdict(list)
+        for tag, writers in self._under_way.items():
+            for writer in writers:
+                by_writer[writer].append(tag)
+        try:
+            for writer, tags in by_writer.items():
+                self.store.done(tags, writer)
+                with self._debts_lock:
+                    _remove(self._under_way, tags, writer)
+        except Exception as error:  # noqa: BLE001 - see the class
+            self._failed(error)
+        else:
+            self._answered()
+
+    def _send(self) -> None:
+        """The background thread: lives as long as there are debts."""
+        delay = FIRST_DELAY_SECONDS
+        while not self._stop.wait(delay):
+            self.retry()
+            with self._debts_lock:
+                # Critical section: whoever adds a debt sees either a thread that will look again, or none and starts
+                # one.
+                if not self._unsent and not self._under_way:
+                    self._sender = None
+                    return
+            delay = min(2 * delay, LONGEST_DELAY_SECONDS)
+
+    def _is_usable(self) -> bool:
+        if self._failing:
+            now = monotonic()
+            if now < self._paused_until:
+                return False
+            # One reader finds out whether the store is back; the others go on without it for another pause, or until it
+            # is.
+            self._paused_until = now + self._pause
+        if self._unsent:
+            self.retry()
+            return not self._failing
+        return True
+
+    def _failed(self, error: Exception) -> None:
+        self._paused_until = monotonic() + self._pause
+        if not self._failing:
+            self._failing = True
+            logger.warning("The cache store does not answer; Everfresh does without it: %r", error)
+
+    def _answered(self) -> None:
+        if self._failing:
+            self._failing = False
+            logger.info("The cache store answers again.")
+
+    def _refused(self, error: Exception) -> None:
+        """A store that does not take entries may still serve them (one too large, a full server), so there is no pause.
+
+        If it is down, the next read finds out.
+        """
+        if not self._refusing:
+            self._refusing = True
+            logger.warning("The cache store does not take an entry: %r", error)
+
+    def _doubted(self, tags: Sequence[str]) -> frozenset[str]:
+        if not (self._kept or self._unsent or self._under_way):
+            return frozenset()
+        return self.unsent.intersection(tags)
+
+    def _without(
+        self, doubted: frozenset[str], tags: Sequence[str], versions: tuple[bytes | None, ...]
+    ) -> tuple[bytes | None, ...]:
+        """The *versions* without those of tags that were in debt before the store was asked, or are now.
+
+        Before: a debt paid while we asked leaves us with the version from before it. Now: one made while we asked is of
+        a commit that we may have missed.
+        """
+        doubted |= self._doubted(tags)
+        if not doubted:
+            return versions
+        return tuple(None if tag in doubted else version for tag, version in zip(tags, versions, strict=True))
+
+    def _renew_threading(self) -> None:
+        self._debts_lock = threading.Lock()
+        self._retrying = threading.Lock()
+        self._stop = threading.Event()
+        self._sender = None
+
+    def _after_fork(self) -> None:
+        """In the child: locks may be held by threads that do not exist here, and nobody sends.
+
+        All debts become the child's own, sent again before it next uses the store. Those kept for transactions of the
+        parent would never be done here; sent early they are harmless, since the parent sends them too, after its
+        commit.
+        """
+        self._renew_threading()
+        for debts in (self._kept, self._under_way):
+            for tag, writers in debts.items():
+                self._unsent.setdefault(tag, set()).update(writers)
+        self._kept, self._under_way = {}, {}
+
+
+def _add(debts: Debts, tags: Iterable[str], writer: str) -> None:
+    for tag in tags:
+        debts.setdefault(tag, set()).add(writer)
+
+
+def _remove(debts: Debts, tags: Iterable[str], writer: str) -> None:
+    for tag in tags:
+        writers = debts.get(tag)
+        if writers is not None:
+            writers.discard(writer)
+            if not writers:
+                del debts[tag]
+
+
+_guards: weakref.WeakSet[GuardedStore] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for guard in list(_guards):
+        guard._after_fork()
+
+
+with contextlib.suppress(AttributeError):  # no fork on Windows
+    os.register_at_fork(after_in_child=_after_fork)
