@@ -1,0 +1,69 @@
+"""Fixtures for all tests. The servers of the chosen combination start in `tests.settings`."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+
+from tests import servers
+from tests import settings as combination
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_django.fixtures import SettingsWrapper
+
+
+class Configure(Protocol):
+    """Change some keys of the ``EVERFRESH`` setting and keep the others."""
+
+    def __call__(self, **changes: Any) -> None: ...
+
+
+def pytest_report_header() -> str:
+    """Say which combination this run is."""
+    return f"everfresh: {combination.DB} + {combination.STORE}"
+
+
+@pytest.fixture(scope="session")
+def db_kind() -> str:
+    """Which database the tests run on: sqlite, postgresql or mariadb."""
+    return combination.DB
+
+
+@pytest.fixture(scope="session")
+def store_kind() -> str:
+    """Which cache backend the default alias has: locmem, redis, memcached, file or database."""
+    return combination.STORE
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A Redis for this run, also where the combination's store is another one: database 1 of its server."""
+    port = os.environ.get("EVERFRESH_TEST_REDIS_PORT")
+    if port is not None:
+        yield f"redis://{servers.HOST}:{port}/1"
+    else:
+        with servers.redis_server() as server:
+            yield f"{server.url}/1"
+
+
+@pytest.fixture(autouse=True)
+def namespace(settings: SettingsWrapper) -> str:
+    """Each test has a namespace of its own, so what one leaves behind can never be another's hit."""
+    prefix = f"test-{secrets.token_hex(6)}"
+    settings.EVERFRESH = {**settings.EVERFRESH, "PREFIX": prefix}
+    return prefix
+
+
+@pytest.fixture
+def configure(settings: SettingsWrapper, namespace: str) -> Configure:
+    """Call it with keys of the ``EVERFRESH`` setting: the others, the test's PREFIX among them, stay."""
+
+    def change(**changes: Any) -> None:
+        settings.EVERFRESH = {"PREFIX": namespace, **settings.EVERFRESH, **changes}
+
+    return change
