@@ -95,7 +95,7 @@ def unpack_entry(data: object, count: int) -> tuple[tuple[bytes | None, ...], by
     versions = unpack_versions(data, count)
     if versions is None:
         return None
-    body = unpack_body(data, count)
+    body = _body(data, _prefix.size + 8 * count)  # type: ignore[arg-type]
     return None if body is None else (versions, body)
 
 

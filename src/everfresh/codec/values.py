@@ -127,7 +127,8 @@ def _tag_zone(zone: tzinfo | None, moment: datetime | time) -> list[Any] | None:
     if type(zone) is ZoneInfo and type(zone.key) is str:
         try:
             stored = [zone.key, _offset(moment)]
-            _untag_zone(stored, moment)
+            if ZoneInfo(zone.key) is not zone:
+                _untag_zone(stored, moment)
         except Exception:  # noqa: BLE001  a zone read from a file under an invented key
             raise _unencodable(zone) from None
         return stored

@@ -26,15 +26,16 @@ class ZstandardPackage:
         return compressed
 
     def decompress(self, stored: bytes, size: int) -> bytes:
-        """Return at most *size* bytes, or a few more where that tells that there are more; broken input may raise."""
+        """Return the body of *size* bytes; input that is anything else raises what it likes."""
         # It trusts the size that the frame claims over any limit given to it.
         if self._zstandard.frame_content_size(stored) != size:
-            return b""
+            message = f"the frame does not hold {size} bytes"
+            raise ValueError(message)
         try:
             decompressor = self._own.decompressor
         except AttributeError:
             decompressor = self._own.decompressor = self._zstandard.ZstdDecompressor()
-        body: bytes = decompressor.decompress(stored, max_output_size=size)
+        body: bytes = decompressor.decompress(stored, max_output_size=size, allow_extra_data=False)
         return body
 
 
@@ -50,10 +51,13 @@ class StandardLibrary:
         return compressed
 
     def decompress(self, stored: bytes, size: int) -> bytes:
-        """Return at most *size* bytes, or a few more where that tells that there are more; broken input may raise."""
+        """Return the body of *size* bytes; input that is anything else raises what it likes."""
         decompressor = self._zstd.ZstdDecompressor()
         body: bytes = decompressor.decompress(stored, size + 1)
-        return body if decompressor.eof else b""
+        if not decompressor.eof or decompressor.unused_data or len(body) != size:
+            message = f"{len(stored)} bytes are not one frame of {size} bytes"
+            raise ValueError(message)
+        return body
 
 
 def _find() -> StandardLibrary | ZstandardPackage | None:
