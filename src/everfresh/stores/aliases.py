@@ -20,8 +20,6 @@ from everfresh.stores.django import DjangoStore
 from everfresh.stores.guard import GuardedStore
 
 if TYPE_CHECKING:
-    from django.core.cache.backends.base import BaseCache
-
     from everfresh.stores.base import Store
     from everfresh.stores.redis import RedisStore
 
@@ -80,7 +78,7 @@ def _choose(alias: str, timeout_seconds: float) -> Store:
     return DjangoStore(ConnectionProxy(caches, alias))
 
 
-def _redis_store(cache: BaseCache, timeout_seconds: float) -> RedisStore | None:
+def _redis_store(cache: Any, timeout_seconds: float) -> RedisStore | None:
     """A store of our own on the server that *cache* uses, under its key prefix; None if it is no single Redis."""
     paths = {f"{each.__module__}.{each.__qualname__}" for each in type(cache).__mro__}
     prefix = f"{cache.key_prefix}:{cache.version}:ef:"
@@ -89,16 +87,16 @@ def _redis_store(cache: BaseCache, timeout_seconds: float) -> RedisStore | None:
 
         # The first server is the primary. Replicas are no use here: a version that comes late is a version that is
         # wrong.
-        options = {name: value for name, value in _private(cache, "_options").items() if name != "serializer"}
-        url = _private(cache, "_servers")[0]
+        options = {name: value for name, value in cache._options.items() if name != "serializer"}
+        url = cache._servers[0]
     elif paths & OTHER_BACKENDS:
         from everfresh.stores.redis import RedisStore
 
-        settings = _private(cache, "_params").get("OPTIONS", {})
+        settings = cache._params.get("OPTIONS", {})
         client = str(settings.get("CLIENT_CLASS", "DefaultClient")).rpartition(".")[2]
         if client not in SINGLE_SERVER_CLIENTS or ("CONNECTION_FACTORY" in settings and "SENTINELS" not in settings):
             return None
-        server = _private(cache, "_server")
+        server = cache._server
         url = (server.split(",") if isinstance(server, str) else list(server))[0]
         # django-valkey has schemes of its own for the same protocol.
         url = url.replace("valkey", "redis", 1) if url.startswith("valkey") else url
@@ -136,10 +134,6 @@ def _sentinel_store(
     sentinel = sentinel_class(settings["SENTINELS"], sentinel_kwargs=settings.get("SENTINEL_KWARGS"), **options)
     pool = pool_class(where["host"], sentinel, ssl=ssl, **options)
     return RedisStore(pool, prefix)
-
-
-def _private(cache: BaseCache, name: str) -> Any:
-    return getattr(cache, name)
 
 
 def _forget(*, setting: str, **_: object) -> None:

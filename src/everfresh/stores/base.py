@@ -51,7 +51,7 @@ class Store(Protocol):
 
     @property
     def counts_marks(self) -> bool:
-        """Do the marks of overlapping writers of a tag count, so that the first ``done`` does not undo the second mark?"""
+        """Do marks of overlapping writers of a tag count, so that the first ``done`` does not undo the second mark?"""
         ...
 
     def read(self, key: str, tags: Sequence[str]) -> Snapshot:
