@@ -1,0 +1,53 @@
+# The only commands a newcomer needs. Each gets what it needs first: virtual environments in .venvs, and by apt
+# (when root) the servers. `make help` lists them.
+
+PYTHON3 ?= python3
+STORE ?= locmem
+ARGS ?=
+
+env = $(PYTHON3) tools/envs.py
+need = $(PYTHON3) tools/machine.py
+servers = redis postgresql mariadb memcached mysqlclient
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test prove bench lint docs lock clean
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+demo: ## Real places, read and written, every answer checked (STORE=locmem or redis)
+	@$(if $(filter redis,$(STORE)),$(need) redis)
+	@$(env) demo
+	.venvs/demo/bin/python example/demo.py --store $(STORE) $(ARGS)
+
+test: lint ## Lint, types, layers, then the tests on all corners (ARGS="-k name" goes to pytest)
+	@$(need) $(servers)
+	$(PYTHON3) tools/matrix.py $(ARGS)
+
+prove: ## Exhaustive checks and many processes on real servers (tests marked `prove`)
+	@$(need) $(servers)
+	@$(env) newest
+	EVERFRESH_TEST_DB=postgresql EVERFRESH_TEST_STORE=redis .venvs/newest/bin/python -m pytest -m prove $(ARGS)
+
+bench: ## Everfresh beside other caches
+	@$(need) redis postgresql
+	@$(env) bench
+	.venvs/bench/bin/python -m benchmarks $(ARGS)
+
+lint: ## Style (ruff), types (mypy), layers (import-linter)
+	@$(env) lint
+	.venvs/lint/bin/ruff check .
+	.venvs/lint/bin/ruff format --check .
+	.venvs/lint/bin/python -m mypy
+	.venvs/lint/bin/lint-imports --no-logo
+
+docs: ## The manual, in docs/_build/html
+	@$(env) docs
+	.venvs/docs/bin/python -m sphinx -n -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+lock: ## Take the newest releases of everything into locks/
+	$(env) --lock
+
+clean: ## Remove everything that these commands made
+	rm -rf .tools .venvs .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis docs/_build dist

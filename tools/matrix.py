@@ -1,0 +1,109 @@
+"""Run the tests on each supported corner of Django, Python, database and store, two at a time.
+
+    python3 tools/matrix.py [options for pytest]
+
+Prints what each run printed as soon as it ends, and all closing lines together at the end. Fails when one run failed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+
+from envs import choice, make
+from machine import ROOT
+
+AT_ONCE = 2
+HEARTBEAT = 60  # seconds without news before a line says that the tests still run
+
+
+@dataclass(frozen=True)
+class Corner:
+    """One run of the tests."""
+
+    environment: str
+    django: str
+    database: str
+    store: str
+
+    def __str__(self) -> str:
+        return f"Django {self.django}, {self.database} + {self.store}"
+
+
+CORNERS = (
+    Corner("newest", "6.1", "postgresql", "redis"),
+    Corner("oldest", "5.2", "mariadb", "memcached"),
+    Corner("newest", "6.1", "sqlite", "redis"),
+    Corner("oldest", "5.2", "sqlite", "locmem"),
+)
+children: list[subprocess.Popen[str]] = []
+
+
+def main(options: list[str]) -> int:
+    """Run all corners that this machine can run."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    corners = list(CORNERS)
+    if choice("newest")[1] != "6.1":
+        corners = [corner for corner in CORNERS if corner.django != "6.1"]
+        print("No Python 3.12 or newer at hand: Django 6.1 is not tested here, only 5.2.", flush=True)
+    for name in sorted({corner.environment for corner in corners}):
+        make(name)
+
+    started = time.monotonic()
+    endings: list[str] = []
+    failed = False
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        running: set[Future[tuple[Corner, int, str]]] = {pool.submit(run, corner, options) for corner in corners}
+        try:
+            while running:
+                done, running = wait(running, HEARTBEAT, FIRST_COMPLETED)
+                if not done:
+                    print(f"... {len(running)} test runs to go after {time.monotonic() - started:.0f} s", flush=True)
+                for future in done:
+                    corner, code, output = future.result()
+                    failed = failed or code != 0
+                    print(f"\n##### {corner}\n{output}", flush=True)
+                    endings.append(f"{closing_line(output)}  {corner}, exit code {code}")
+        except BaseException:
+            for child in children:
+                child.terminate()
+            pool.shutdown(cancel_futures=True)
+            raise
+    print(f"\n##### All runs, {time.monotonic() - started:.0f} s")
+    print("\n".join(sorted(endings)))
+    return 1 if failed else 0
+
+
+def run(corner: Corner, options: list[str]) -> tuple[Corner, int, str]:
+    """Run pytest in the corner's environment."""
+    print(f"Testing on {corner}", flush=True)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("EVERFRESH_TEST_")}
+    environment |= {"EVERFRESH_TEST_DB": corner.database, "EVERFRESH_TEST_STORE": corner.store}
+    python = ROOT / ".venvs" / corner.environment / "bin" / "python"
+    child = subprocess.Popen(
+        [str(python), "-m", "pytest", "-p", "no:cacheprovider", *options],
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    children.append(child)
+    output, _ = child.communicate()
+    return corner, child.returncode, output
+
+
+def closing_line(output: str) -> str:
+    """Pytest's last line, such as `5 passed in 0.7s`."""
+    lines = output.rstrip().splitlines() or ["(no output)"]
+    return lines[-1].strip("= ")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
