@@ -14,7 +14,7 @@ from tests import settings as combination
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_django.fixtures import SettingsWrapper
+    from pytest_django.fixtures import Settings
 
 
 class Configure(Protocol):
@@ -52,7 +52,7 @@ def redis_url() -> Iterator[str]:
 
 
 @pytest.fixture(autouse=True)
-def namespace(settings: SettingsWrapper) -> str:
+def namespace(settings: Settings) -> str:
     """Each test has a namespace of its own, so what one leaves behind can never be another's hit."""
     prefix = f"test-{secrets.token_hex(6)}"
     settings.EVERFRESH = {**settings.EVERFRESH, "PREFIX": prefix}
@@ -60,7 +60,7 @@ def namespace(settings: SettingsWrapper) -> str:
 
 
 @pytest.fixture
-def configure(settings: SettingsWrapper, namespace: str) -> Configure:
+def configure(settings: Settings, namespace: str) -> Configure:
     """Call it with keys of the ``EVERFRESH`` setting: the others, the test's PREFIX among them, stay."""
 
     def change(**changes: Any) -> None:
