@@ -50,6 +50,9 @@ class StoreContract:
     threads = 8
     """How many threads may share the store; 1 for a private one."""
 
+    many_tags = 2500
+    """How many tags a large write has: more than fit into one request of the store."""
+
     def make_store(self) -> Store:
         """A store as users get it; each call gives another object over the same contents."""
         raise NotImplementedError
@@ -402,8 +405,8 @@ class StoreContract:
     # Many
 
     def test_many_tags(self) -> None:
-        """2500 tags are marked, done and created like three."""
-        tags = [f"{self.tag}:{number}" for number in range(2500)]
+        """Thousands of tags are marked, done and created like three."""
+        tags = [f"{self.tag}:{number}" for number in range(self.many_tags)]
         before = self.store.begin_fill(self.key, tags, 5).versions
         assert None not in before
         assert self.store.read(self.key, tags).versions == before
@@ -416,8 +419,8 @@ class StoreContract:
         assert not set(before) & set(self.store.begin_fill(self.key, tags, 5).versions)
 
     def test_one_round_trip_each(self) -> None:
-        """Every operation is one round trip, with three tags as with 2500."""
-        tags = [f"{self.tag}:{number}" for number in range(2500)]
+        """Every operation is one round trip, with three tags as with thousands."""
+        tags = [f"{self.tag}:{number}" for number in range(self.many_tags)]
         for some in (self.tags, tags):
             operations: list[Callable[[], object]] = [
                 partial(self.store.read, self.key, some),

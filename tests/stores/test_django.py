@@ -72,6 +72,8 @@ class TestLocMem(PlainOnOurClock):
 
 class TestFile(PlainOnOurClock):
     add_is_atomic = False  # it looks, then writes
+    many_tags = 100  # each write lists the directory
+    threads = 2
 
     @pytest.fixture(autouse=True)
     def folder(self, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from everfresh.conf import settings
 from everfresh.stores.aliases import close_stores, open_store
 from everfresh.stores.base import Fill, Snapshot, Store
+from everfresh.stores.guard import GuardedStore
+from everfresh.stores.local import LocalStore
 
-__all__ = ["Fill", "Snapshot", "Store", "close_stores", "open_store"]
+__all__ = ["Fill", "GuardedStore", "LocalStore", "Snapshot", "Store", "close_stores", "current_store", "open_store"]
+
+
+def current_store() -> GuardedStore:
+    """The store in the cache that the settings name now."""
+    conf = settings()
+    return open_store(conf.cache, timeout_seconds=conf.limits.store_seconds)

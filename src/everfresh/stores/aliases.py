@@ -124,15 +124,18 @@ def _sentinel_store(
 
     from everfresh.stores.redis import RedisStore, connection_options
 
+    # Without types in redis-py.
     parse_url: Any = redis.connection.parse_url
-    where = parse_url(url)
-    options = connection_options(timeout_seconds) | options
-    options |= {name: where[name] for name in ("db", "username", "password") if name in where}
     sentinel_class: Any = redis.sentinel.Sentinel
     pool_class: Any = redis.sentinel.SentinelConnectionPool
-    ssl = urlsplit(url).scheme == "rediss"
-    sentinel = sentinel_class(settings["SENTINELS"], sentinel_kwargs=settings.get("SENTINEL_KWARGS"), **options)
-    pool = pool_class(where["host"], sentinel, ssl=ssl, **options)
+
+    where = parse_url(url)
+    sentinel = sentinel_class(
+        settings["SENTINELS"], sentinel_kwargs=settings.get("SENTINEL_KWARGS"), **connection_options(timeout_seconds)
+    )
+    options = connection_options(timeout_seconds) | options
+    options |= {name: where[name] for name in ("db", "username", "password") if name in where}
+    pool = pool_class(where["host"], sentinel, ssl=urlsplit(url).scheme == "rediss", **options)
     return RedisStore(pool, prefix)
 
 

@@ -90,6 +90,7 @@ class GuardedStore:
         except Exception as error:  # noqa: BLE001 - see the class
             self._refused(error)
             return nothing
+        self._answered()
         versions = self._without(doubted, tags, begun.versions)
         return begun if versions is begun.versions else Fill(versions=versions, lease=begun.lease)
 
@@ -103,6 +104,7 @@ class GuardedStore:
             self._refused(error)
         else:
             self._refusing = False
+            self._answered()
 
     def release(self, key: str, lease: bytes) -> None:
         """Give the *lease* on *key* back; if that fails, it ends by time."""
@@ -112,6 +114,8 @@ class GuardedStore:
             self.store.release(key, lease)
         except Exception as error:  # noqa: BLE001 - see the class
             self._refused(error)
+        else:
+            self._answered()
 
     def mark(self, tags: Sequence[str], writer: str, seconds: float) -> None:
         """Make *tags* pending for *seconds*.

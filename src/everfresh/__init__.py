@@ -1,0 +1,30 @@
+"""Everfresh: caching for the Django ORM that is never stale."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from everfresh.querysets import CacheManager, CacheQuerySet
+    from everfresh.switches import disabled
+    from everfresh.writing.invalidation import ainvalidate, invalidate
+
+__all__ = ["CacheManager", "CacheQuerySet", "ainvalidate", "disabled", "invalidate"]
+__version__ = "0.1.0"
+
+_HOMES = {
+    "CacheManager": "everfresh.querysets",
+    "CacheQuerySet": "everfresh.querysets",
+    "ainvalidate": "everfresh.writing.invalidation",
+    "disabled": "everfresh.switches",
+    "invalidate": "everfresh.writing.invalidation",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Django imports this package before its own apps are ready; what needs models must wait to be asked for.
+    from importlib import import_module
+
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,25 @@
+"""The Django app."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+from everfresh.install import install
+
+__all__ = ["EverfreshConfig"]
+
+
+class EverfreshConfig(AppConfig):
+    """``INSTALLED_APPS += ["everfresh"]`` is all it takes."""
+
+    name = "everfresh"
+    verbose_name = "Everfresh"
+
+    def import_models(self) -> None:
+        # Before any model or module of the project asks for a queryset's .cache().
+        install()
+        super().import_models()
+
+    def ready(self) -> None:
+        """Register the system checks."""
+        from everfresh import checks  # noqa: F401

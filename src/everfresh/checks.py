@@ -1,0 +1,86 @@
+"""System checks: what is wrong with the settings, with an id and the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings as django_settings
+from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.exceptions import FieldDoesNotExist
+
+from everfresh.conf import Settings, parse
+
+__all__ = ["check_settings"]
+
+_LOCMEM = "django.core.cache.backends.locmem.LocMemCache"
+_DUMMY = "django.core.cache.backends.dummy.DummyCache"
+
+
+@register("everfresh")
+def check_settings(**_: Any) -> list[CheckMessage]:
+    """``everfresh.E001`` unknown keys, ``E002`` wrong values, ``E003`` unknown models or fields, ``E004`` unknown cache,
+    ``W001`` locmem in production, ``W002`` a cache that stores nothing, ``W003`` a locmem too small.
+    """
+    conf, problems = parse(getattr(django_settings, "EVERFRESH", {}))
+    found: list[CheckMessage] = [
+        Error(problem.text, hint=problem.hint, id=f"everfresh.{problem.id}") for problem in problems
+    ]
+    return [*found, *_check_models(conf), *_check_cache(conf)]
+
+
+def _check_models(conf: Settings) -> Iterator[CheckMessage]:
+    for label, rule in conf.models.items():
+        if label == "*":
+            continue
+        app, _, name = label.partition(".")
+        try:
+            models = list(apps.get_app_config(app).get_models()) if name == "*" else [apps.get_model(app, name)]
+        except LookupError:
+            yield Error(
+                f"EVERFRESH['MODELS'] names {label!r}, which is not installed.",
+                hint="Write the label as app_label.ModelName, or app_label.* for all models of an app.",
+                id="everfresh.E003",
+            )
+            continue
+        for field in {*(rule.tag_fields if rule else ()), *(field for names in (rule.tag_sets if rule else ()) for field in names)}:
+            for model in models:
+                try:
+                    model._meta.get_field(field)
+                except FieldDoesNotExist:
+                    yield Error(
+                        f"EVERFRESH['MODELS'][{label!r}] names the tag field {field!r}, which {model._meta.label} lacks.",
+                        hint="Name fields of the model itself, without lookups.",
+                        id="everfresh.E003",
+                    )
+
+
+def _check_cache(conf: Settings) -> Iterator[CheckMessage]:
+    cache = django_settings.CACHES.get(conf.cache)
+    if cache is None:
+        yield Error(
+            f"EVERFRESH['CACHE'] is {conf.cache!r}, which CACHES does not define.",
+            hint=f"CACHES defines {', '.join(sorted(django_settings.CACHES))}.",
+            id="everfresh.E004",
+        )
+        return
+    backend = cache.get("BACKEND")
+    if backend == _LOCMEM and not django_settings.DEBUG:
+        yield Warning(
+            f"The cache {conf.cache!r} lives in the memory of one process, and DEBUG is False.",
+            hint="With more than one process, writes of one do not reach the others: use Redis, Memcached or a database.",
+            id="everfresh.W001",
+        )
+    if backend == _LOCMEM and cache.get("OPTIONS", {}).get("MAX_ENTRIES", 300) < 10_000:
+        yield Warning(
+            f"The cache {conf.cache!r} holds {cache.get('OPTIONS', {}).get('MAX_ENTRIES', 300)} entries.",
+            hint="Each answer takes one entry and each tag another: set OPTIONS = {'MAX_ENTRIES': 100_000}.",
+            id="everfresh.W003",
+        )
+    if backend == _DUMMY:
+        yield Warning(
+            f"The cache {conf.cache!r} stores nothing.",
+            hint="Name another cache in EVERFRESH['CACHE'], or switch off with EVERFRESH['ENABLED'] = False.",
+            id="everfresh.W002",
+        )

@@ -1,0 +1,72 @@
+"""What happened, told to whoever listens: tests, the demo, metrics.
+
+Nobody listening costs one check of an empty list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+
+__all__ = ["Invalidated", "Outcome", "Read", "emit", "listening"]
+
+
+class Outcome(Enum):
+    """How a read that could have used the cache was answered."""
+
+    HIT = "hit"
+    """From the store (or the transaction's overlay)."""
+
+    FILL = "fill"
+    """From the database, and stored."""
+
+    MISS = "miss"
+    """From the database, and not stored: a writer is pending, another reader fills, the store is down, too large."""
+
+    BYPASS = "bypass"
+    """From the database, because no coherent answer can be kept; the reason says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One read."""
+
+    outcome: Outcome
+    reason: str = ""
+    """Why, for ``BYPASS`` and ``MISS``."""
+
+    label: str = ""
+    """The model read, as ``app.Model``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invalidated:
+    """One statement's tags were recorded."""
+
+    table: str
+    tags: int
+    whole: bool
+    """Was it the whole table, because the rows were not known?"""
+
+
+Event = Read | Invalidated
+
+_listeners: list[Callable[[Event], None]] = []
+
+
+def emit(event: Event) -> None:
+    """Tell every listener."""
+    for listener in _listeners:
+        listener(event)
+
+
+@contextmanager
+def listening(listener: Callable[[Event], None]) -> Iterator[None]:
+    """Call *listener* with every event of this process, from whatever thread it happens in, while the block runs."""
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)

@@ -1,0 +1,48 @@
+"""The error tree.
+
+Errors that reach a user of the library::
+
+    EverfreshError
+     +- InvalidationNotSent      a write's tags could not be marked and the policy is "raise"
+     +- StoreMisconfigured       the cache alias cannot hold Everfresh's entries
+
+Signals between the layers, never seen outside the library::
+
+    Uncacheable                  this query has no coherent cached answer, and why
+    Unencodable                  this value has no stable bytes
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "EverfreshError",
+    "InvalidationNotSent",
+    "StoreMisconfigured",
+    "Uncacheable",
+    "Unencodable",
+]
+
+
+class EverfreshError(Exception):
+    """Base of every error this library raises on purpose. Do not raise it directly."""
+
+
+class InvalidationNotSent(EverfreshError):
+    """The tags of a write could not be marked before its COMMIT, and ``ON_MARK_FAILURE`` is ``"raise"``."""
+
+
+class StoreMisconfigured(EverfreshError):
+    """The cache alias named in the settings cannot serve as a store."""
+
+
+class Uncacheable(Exception):
+    """A query whose answer must come from the database; the message is the reason in words."""
+
+    @property
+    def reason(self) -> str:
+        """Why, as one short phrase that ``explain_cache()`` shows."""
+        return str(self.args[0])
+
+
+class Unencodable(Exception):
+    """A value of a type that has no stable, unambiguous bytes."""

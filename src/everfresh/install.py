@@ -1,0 +1,202 @@
+"""Every place where Django is changed, and what stands there instead. There are no others.
+
+================================================  ==================================================================
+``QuerySet`` reads                                ask the read path first, where caching is asked for
+``QuerySet`` and ``BaseManager`` methods          ``cache()``, ``nocache()``, ``explain_cache()``
+``SQLInsertCompiler``, ``…Update…``, ``…Delete…``  record the rows they write
+``CursorWrapper``                                 records the tables that raw SQL writes
+``BaseDatabaseWrapper`` transactions              mark before COMMIT, done after it
+================================================  ==================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
+from django.db.models import QuerySet
+from django.db.models.manager import BaseManager
+from django.db.models.sql.compiler import SQLDeleteCompiler, SQLInsertCompiler, SQLUpdateCompiler
+from django.db.models.sql.constants import NO_RESULTS, ROW_COUNT
+
+from everfresh import querysets
+from everfresh.writing import capture, cursors, transactions
+
+__all__ = ["install"]
+
+_installed = False
+
+
+def install() -> None:
+    """Change Django, once in a process."""
+    global _installed
+    if _installed:
+        return
+    _installed = True
+    for stand_in in (_fetch_all, count, exists, aggregate, get, _clone, _prefetch_related_objects):
+        _replace(QuerySet, stand_in)
+    for name, method in {
+        "cache": querysets.cache,
+        "nocache": querysets.nocache,
+        "explain_cache": querysets.explain,
+    }.items():
+        setattr(QuerySet, name, method)
+        setattr(BaseManager, name, _on_queryset(name, method))
+    _replace(SQLInsertCompiler, _insert, "execute_sql")
+    _replace(SQLUpdateCompiler, _update, "execute_sql")
+    if hasattr(SQLUpdateCompiler, "execute_returning_sql"):  # Django 6.0
+        _replace(SQLUpdateCompiler, _update_returning, "execute_returning_sql")
+    _replace(SQLDeleteCompiler, _delete, "execute_sql")
+    for stand_in in (_execute_with_wrappers, callproc):
+        _replace(CursorWrapper, stand_in)
+    _replace(CursorWrapper, _of_driver, "__getattr__")
+    for stand_in in (commit, rollback, close, set_autocommit, savepoint, savepoint_commit, savepoint_rollback):
+        _replace(BaseDatabaseWrapper, stand_in)
+
+
+def _replace(owner: type, stand_in: Callable[..., Any], name: str = "") -> None:
+    """Put *stand_in* in the place of the method of its name; it gets the original as its first argument."""
+    name = name or stand_in.__name__
+    original = getattr(owner, name)
+
+    @wraps(original)
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return stand_in(original, self, *args, **kwargs)
+
+    setattr(owner, name, method)
+
+
+def _on_queryset(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def on_manager(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return getattr(self.get_queryset(), name)(*args, **kwargs)
+
+    return on_manager
+
+
+Original = Callable[..., Any]
+
+# QuerySet
+
+
+def _fetch_all(original: Original, self: Any) -> None:
+    if self._result_cache is None and (policy := querysets.wanted_policy(self, "fetch")):
+        self._result_cache = querysets.cached_rows(self, policy)
+    original(self)
+
+
+def count(original: Original, self: Any) -> Any:
+    if self._result_cache is None and (policy := querysets.wanted_policy(self, "count")):
+        return querysets.cached_count(self, policy, lambda: original(self))
+    return original(self)
+
+
+def exists(original: Original, self: Any) -> Any:
+    if self._result_cache is None and (policy := querysets.wanted_policy(self, "exists")):
+        return querysets.cached_exists(self, policy, lambda: original(self))
+    return original(self)
+
+
+def aggregate(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
+    if (policy := querysets.wanted_policy(self, "aggregate")) and not self.query.distinct_fields:
+        expressions = {**{getattr(each, "default_alias", ""): each for each in args}, **kwargs}
+        return querysets.cached_aggregate(self, policy, lambda: original(self, *args, **kwargs), expressions)
+    return original(self, *args, **kwargs)
+
+
+def get(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
+    return original(querysets.with_policy(self, operation="get"), *args, **kwargs)
+
+
+def _clone(original: Original, self: Any) -> Any:
+    clone = original(self)
+    if "_everfresh" in self.__dict__:
+        clone.__dict__["_everfresh"] = self.__dict__["_everfresh"]
+    return clone
+
+
+def _prefetch_related_objects(original: Original, self: Any) -> None:
+    policy = querysets.wanted_policy(self, "fetch")
+    token = querysets.inherited.set(policy if policy and policy.on else None)
+    try:
+        original(self)
+    finally:
+        querysets.inherited.reset(token)
+
+
+# Compilers
+
+
+def _insert(original: Original, self: Any, returning_fields: Any = None) -> Any:
+    return capture.capture_insert(self, lambda: original(self, returning_fields))
+
+
+def _update(original: Original, self: Any, result_type: Any) -> Any:
+    # The number of rows is always wanted: it tells whether they are the rows that were read.
+    kind = ROW_COUNT if result_type == NO_RESULTS else result_type
+    return capture.capture_update(self, lambda: original(self, kind), _row_count)
+
+
+def _update_returning(original: Original, self: Any, returning_fields: Any) -> Any:
+    return capture.capture_update(self, lambda: original(self, returning_fields), len)
+
+
+def _delete(original: Original, self: Any, result_type: Any = ROW_COUNT, **kwargs: Any) -> Any:
+    kind = ROW_COUNT if result_type == NO_RESULTS else result_type
+    return capture.capture_delete(self, lambda: original(self, kind, **kwargs), _row_count)
+
+
+def _row_count(result: Any) -> Any:
+    # A cursor, where CURSOR was asked for.
+    return getattr(result, "rowcount", result)
+
+
+# CursorWrapper
+
+
+def _execute_with_wrappers(original: Original, self: Any, sql: Any, params: Any, many: bool, executor: Any) -> Any:
+    return cursors.run_statement(self.db, sql, lambda: original(self, sql, params, many, executor))
+
+
+def callproc(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
+    with cursors.written(self.db, None):
+        return original(self, *args, **kwargs)
+
+
+def _of_driver(original: Original, self: Any, name: str) -> Any:
+    found = original(self, name)
+    return cursors.wrap_unparsed(self.db, name, found) if name in cursors.UNPARSED else found
+
+
+# BaseDatabaseWrapper
+
+
+def commit(original: Original, self: Any) -> None:
+    transactions.around_commit(self, lambda: original(self))
+
+
+def rollback(original: Original, self: Any) -> None:
+    transactions.around_rollback(self, lambda: original(self))
+
+
+def close(original: Original, self: Any) -> None:
+    transactions.around_close(self, lambda: original(self))
+
+
+def set_autocommit(original: Original, self: Any, autocommit: bool, *args: Any, **kwargs: Any) -> None:
+    transactions.around_set_autocommit(self, autocommit, lambda: original(self, autocommit, *args, **kwargs))
+
+
+def savepoint(original: Original, self: Any) -> Any:
+    return transactions.around_savepoint(self, lambda: original(self))
+
+
+def savepoint_commit(original: Original, self: Any, sid: str) -> None:
+    transactions.around_savepoint_commit(self, sid, lambda: original(self, sid))
+
+
+def savepoint_rollback(original: Original, self: Any, sid: str) -> None:
+    transactions.around_savepoint_rollback(self, sid, lambda: original(self, sid))

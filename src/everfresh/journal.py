@@ -1,0 +1,214 @@
+"""The journal: what one database connection has written and not yet committed.
+
+It is the only thing that the read path and the write path share, besides the store. It follows the connection's
+transaction: writes are recorded by savepoint, marked in the store before COMMIT and done after it, forgotten on rollback.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from secrets import token_hex
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from everfresh.conf import settings
+from everfresh.exceptions import InvalidationNotSent
+from everfresh.stores import LocalStore, current_store
+
+__all__ = ["Journal", "journal_of"]
+
+log = logging.getLogger("everfresh")
+
+_ATTRIBUTE = "_everfresh_journal"
+
+
+@dataclass(slots=True)
+class _Frame:
+    """What was written since one savepoint."""
+
+    savepoint: str | None
+    tags: dict[str, None] = field(default_factory=dict)
+
+
+class Journal:
+    """The uncommitted writes of one connection, and the private answers of its transaction."""
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self._connection = connection
+        self._frames = [_Frame(None)]
+        self._overlays: dict[bool, LocalStore] = {}
+        self._isolation: str | None = None
+        self.capturing = False
+        """Is a compiler's write under way, whose statements need no parsing?"""
+
+        self.begun_by_hand = False
+        """Was a transaction opened by ``cursor.execute("BEGIN")``, unseen by Django?"""
+
+        self.snapshot_by_hand = False
+        """Did raw SQL ask for another isolation level than the connection's?"""
+
+        self.write_locked = False
+        """Does this transaction already hold SQLite's write lock?"""
+
+    # What is going on
+
+    @property
+    def in_transaction(self) -> bool:
+        """Would what is written now become visible only at a later COMMIT?"""
+        connection = self._connection
+        if connection.connection is None:
+            return not connection.settings_dict["AUTOCOMMIT"]
+        return connection.in_atomic_block or not connection.autocommit or self.begun_by_hand
+
+    @property
+    def reads_snapshot(self) -> bool:
+        """May this transaction's queries see a state older than the versions a reader takes now?"""
+        return self.snapshot_by_hand or self._isolation_level() != "read committed"
+
+    def _isolation_level(self) -> str:
+        if self._isolation is None:
+            self._isolation = _isolation_level(self._connection)
+        return self._isolation
+
+    def touches(self, names: Iterable[str]) -> list[bool]:
+        """For each tag name: has this transaction written under it?"""
+        return [any(name in frame.tags for frame in self._frames) for name in names]
+
+    @property
+    def is_empty(self) -> bool:
+        """Has this transaction written nothing that is known of?"""
+        return not any(frame.tags for frame in self._frames)
+
+    # Writing
+
+    def record(self, names: Iterable[str]) -> None:
+        """Note the tags of a write that is part of a transaction."""
+        names = dict.fromkeys(names)
+        self._frames[-1].tags.update(names)
+        for overlay in self._overlays.values():
+            overlay.move(names)
+
+    @contextmanager
+    def writing(self, names: Iterable[str]) -> Iterator[None]:
+        """Around a write of known tags: recorded for the transaction's COMMIT, or published, being its own COMMIT."""
+        if self.in_transaction:
+            self.record(names)
+            yield
+        else:
+            with self.publishing(list(dict.fromkeys(names))):
+                yield
+
+    @contextmanager
+    def committing(self) -> Iterator[None]:
+        """Around COMMIT: what was recorded is pending before it and invalid after it.
+
+        Raises:
+            InvalidationNotSent: before anything is committed, when the policy is ``"raise"``.
+        """
+        names = list(dict.fromkeys(name for frame in self._frames for name in frame.tags))
+        with self.publishing(names):
+            yield
+        self.forget()
+
+    @contextmanager
+    def publishing(self, names: list[str]) -> Iterator[None]:
+        """Around whatever makes a write visible: mark the tags before, say done after, also when it raises."""
+        if not names:
+            yield
+            return
+        store, writer = current_store(), token_hex(8)
+        try:
+            store.mark(names, writer, settings().limits.mark_seconds)
+        except InvalidationNotSent:
+            if settings().on_mark_failure == "raise":
+                raise
+            # The write goes on. Until the store has heard of it, this process trusts none of these tags.
+            store.keep(names, writer)
+        try:
+            yield
+        finally:
+            # A COMMIT that raised may have happened all the same: its outcome is unknown, so it counts as done.
+            store.done(names, writer)
+
+    # Following the transaction
+
+    def savepoint(self, savepoint: str) -> None:
+        """A savepoint was made."""
+        self._frames.append(_Frame(savepoint))
+
+    def release(self, savepoint: str) -> None:
+        """A savepoint was released: what was written since belongs to the one around it."""
+        if (depth := self._depth(savepoint)) is not None:
+            for frame in self._frames[depth:]:
+                self._frames[depth - 1].tags.update(frame.tags)
+            del self._frames[depth:]
+
+    def rollback_to(self, savepoint: str) -> None:
+        """What was written since a savepoint never happened, and nothing read since then did."""
+        if (depth := self._depth(savepoint)) is not None:
+            # The savepoint itself stays, until it is released.
+            del self._frames[depth + 1 :]
+            self._frames[depth].tags.clear()
+        self._overlays.clear()
+
+    def _depth(self, savepoint: str) -> int | None:
+        for depth in range(len(self._frames) - 1, 0, -1):
+            if self._frames[depth].savepoint == savepoint:
+                return depth
+        return None
+
+    def forget(self) -> None:
+        """The transaction is over, one way or the other."""
+        self._frames = [_Frame(None)]
+        self._overlays.clear()
+        if self.snapshot_by_hand:
+            # What was set by hand may outlive the transaction: ask again.
+            self._isolation = None
+        self.begun_by_hand = self.snapshot_by_hand = self.write_locked = False
+
+    def reconnected(self) -> None:
+        """The connection was closed: whatever it had not committed is gone, and the next one may be set up otherwise."""
+        self.forget()
+        self._isolation = None
+
+    # Reading
+
+    def overlay(self) -> LocalStore:
+        """The store private to this transaction.
+
+        In a snapshot nothing changes but by this transaction's own hand. Under READ COMMITTED other writers'
+        commits show as well, so there an answer also depends on the versions of the shared store.
+        """
+        alone = self.reads_snapshot
+        if alone not in self._overlays:
+            self._overlays[alone] = LocalStore(under=None if alone else current_store())
+        return self._overlays[alone]
+
+
+def _isolation_level(connection: BaseDatabaseWrapper) -> str:
+    """The level of this connection's transactions, lower case; anything but "read committed" is a snapshot."""
+    if connection.vendor == "postgresql":
+        question = "SELECT current_setting('transaction_isolation')"
+    elif connection.vendor == "mysql":
+        question = "SELECT @@transaction_isolation"
+    else:
+        # SQLite reads a snapshot; of others we know nothing, and a snapshot is the careful guess.
+        return "snapshot"
+    # Past Django's cursor: the question is ours, and belongs in nobody's query log.
+    with connection.wrap_database_errors:
+        connection.ensure_connection()
+        with connection.connection.cursor() as cursor:
+            cursor.execute(question)
+            (level,) = cursor.fetchone()
+    return str(level).lower().replace("-", " ")
+
+
+def journal_of(connection: BaseDatabaseWrapper) -> Journal:
+    """The journal of *connection*. It lives on the connection: whatever thread or task uses that, uses this."""
+    journal: Journal | None = connection.__dict__.get(_ATTRIBUTE)
+    if journal is None:
+        journal = connection.__dict__[_ATTRIBUTE] = Journal(connection)
+    return journal

@@ -1,0 +1,294 @@
+"""From a query to its clauses: every way in which a write can change the answer.
+
+Deriving must be sound: a write that can change the answer moves a tag in every group of some clause. So everything
+here starts from "any write to the table" and narrows only where DESIGN section 3 allows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import product
+from types import FunctionType, ModuleType
+from typing import Any
+
+from django.core.exceptions import EmptyResultSet, FullResultSet
+from django.db import connections
+from django.db.models import Field, ForeignObjectRel, Model
+from django.db.models.expressions import BaseExpression, Col, RawSQL
+from django.db.models.lookups import Exact, In, IsNull, Lookup
+from django.db.models.sql import Query
+from django.db.models.sql.constants import LOUTER
+from django.db.models.sql.datastructures import BaseTable, Join
+from django.db.models.sql.where import AND, OR, ExtraWhere, WhereNode
+
+from everfresh.clauses import Clause, Clauses, Group
+from everfresh.conf import settings
+from everfresh.exceptions import Uncacheable
+from everfresh.queries.volatility import volatile_part
+from everfresh.tables import Facts, Uncertain, canonical, describe, table
+
+__all__ = ["derive"]
+
+Columns = dict[str, set[str]]
+"""Names of columns by alias."""
+
+Arm = tuple["Equality", ...]
+"""Equalities that all hold for the rows of one OR-ed alternative."""
+
+
+class Equality:
+    """``alias.column`` is one of *values*, in one arm of a WHERE."""
+
+    __slots__ = ("alias", "column", "values")
+
+    def __init__(self, alias: str, column: str, values: tuple[object, ...]) -> None:
+        self.alias = alias
+        self.column = column
+        self.values = values
+
+
+def derive(query: Query, using: str, also: Sequence[BaseExpression] = ()) -> Clauses:
+    """The clauses of the answer of *query* on the database *using*.
+
+    Args:
+        query: a clone that nobody else holds: compiling it adds the joins that only SQL needs.
+        using: a database alias.
+        also: expressions resolved against *query* that are computed from its rows.
+
+    Raises:
+        Uncacheable: where no clauses would be sound, or there is nothing to cache.
+    """
+    compiler = query.get_compiler(using)
+    try:
+        texts = [compiler.as_sql(), *(compiler.compile(expression) for expression in also)]
+    except EmptyResultSet:
+        raise Uncacheable("it is always empty, and asks the database nothing") from None
+    for sql, params in texts:
+        if part := volatile_part(sql, params):
+            raise Uncacheable(f"{part} gives another answer each time")
+    return Clauses(_Derivation(using).clauses(query, also))
+
+
+class _Derivation:
+    """One pass over a compiled query and all queries inside it."""
+
+    def __init__(self, using: str) -> None:
+        self.using = using
+        self.vendor = connections[using].vendor
+        self.found: set[Clause] = set()
+        # By id, and held, so that no other query gets that id meanwhile.
+        self.seen: dict[int, tuple[Query, Columns]] = {}
+
+    def clauses(self, query: Query, also: Sequence[BaseExpression]) -> Iterable[Clause]:
+        self._visit(query, also)
+        return self.found
+
+    def _visit(self, query: Query, also: Sequence[BaseExpression] = ()) -> Columns:
+        """Add the clauses of *query* and of those inside; give the columns that these name of aliases outside."""
+        if id(query) in self.seen:
+            return self.seen[id(query)][1]
+        if query.extra or query.extra_tables or query.extra_order_by:
+            raise Uncacheable("extra() holds SQL whose tables are not known")
+        named: Columns = {}
+        nested: list[Query] = []
+        for node in _nodes([*self._roots(query), *also]):
+            if isinstance(node, Query):
+                nested.append(node)
+            elif isinstance(node, RawSQL | ExtraWhere):
+                raise Uncacheable("it holds raw SQL whose tables are not known")
+            else:
+                for alias, column in _columns_of(node):
+                    named.setdefault(alias, set()).add(column)
+        for inner in nested:
+            for alias, columns in self._visit(inner).items():
+                named.setdefault(alias, set()).update(columns)
+        if not query.combinator:
+            self._add(query, named)
+        outside = {alias: columns for alias, columns in named.items() if alias not in query.alias_map}
+        self.seen[id(query)] = query, outside
+        return outside
+
+    def _roots(self, query: Query) -> list[object]:
+        """Everything whose SQL is part of the query's: also what only compiling it brings to light."""
+        inner = getattr(query, "inner_query", None)
+        if inner is not None:
+            return [inner, *query.annotation_select.values()]
+        if query.combinator:
+            return [*query.combined_queries]
+        compiler = query.get_compiler(self.using)
+        try:
+            _, order_by, _ = compiler.pre_sql_setup()
+        except (EmptyResultSet, FullResultSet):
+            raise Uncacheable("a part of it is always empty") from None
+        joins = [join for alias, join in query.alias_map.items() if query.alias_refcount[alias]]
+        return [
+            [expression for expression, _, _ in compiler.select or ()],
+            [expression for expression, _ in order_by],
+            list(query.annotation_select.values()),
+            query.where,
+            query.group_by,
+            joins,
+            [_restriction(join) for join in joins],
+        ]
+
+    def _add(self, query: Query, named: dict[str, set[str]]) -> None:
+        arms = _arms(query.where, frozenset(query.alias_map))
+        for alias, source in query.alias_map.items():
+            if not query.alias_refcount[alias]:
+                continue
+            if not isinstance(source, BaseTable | Join):
+                raise Uncacheable(f"it reads {alias!r}, which is no table")
+            facts = describe(source.table_name, self.vendor)
+            if facts is None:
+                raise Uncacheable(f"it reads the table {source.table_name!r}, which no installed model describes")
+            if facts.excluded:
+                raise Uncacheable(f"it reads the table {source.table_name!r}, which the settings exclude")
+            outer_joined = isinstance(source, Join) and source.join_type == LOUTER
+            # DISTINCT ON names its columns only in the text.
+            columns = set(facts.fields) if query.distinct_fields else named.get(alias, set())
+            self._add_alias(facts, alias, columns, arms, outer_joined)
+
+    def _add_alias(self, facts: Facts, alias: str, named: set[str], arms: list[Arm], outer_joined: bool) -> None:
+        place = table(self.using, facts.name)
+        self.found.add(frozenset({frozenset({place.epoch})}))
+        column_group: Group | None = None
+        if not named.issuperset(facts.fields):
+            column_group = frozenset({place.rows, *map(place.column, named)})
+        for arm in arms:
+            equal = self._equal(facts, alias, arm, outer_joined)
+            groups: set[Group] = {
+                frozenset(place.value((column,), (value,)) for value in values)
+                for column, values in equal.items()
+                if column in facts.tag_columns
+            }
+            for columns in facts.tag_sets:
+                if equal.keys() >= set(columns):
+                    combinations = list(product(*(equal[column] for column in columns)))
+                    if len(combinations) <= settings().limits.values:
+                        groups.add(frozenset(place.value(columns, values) for values in combinations))
+            if column_group is not None:
+                groups.add(column_group)
+            self.found.add(frozenset(groups or {frozenset({place.any})}))
+
+    def _equal(self, facts: Facts, alias: str, arm: Arm, outer_joined: bool) -> dict[str, list[object]]:
+        """By column: the canonical values it must have one of, in this arm."""
+        equal: dict[str, list[object]] = {}
+        for equality in arm:
+            if equality.alias != alias or equality.column not in facts.comparable:
+                continue
+            if outer_joined and None in equality.values:
+                # A missing row satisfies it too, and a missing row has no tags.
+                continue
+            field = facts.fields[equality.column]
+            try:
+                values = list(dict.fromkeys(canonical(field, value) for value in equality.values))
+            except Uncertain:
+                continue
+            if len(values) > settings().limits.values:
+                continue
+            known = equal.get(equality.column)
+            if known is None or len(values) < len(known):
+                equal[equality.column] = values
+        return equal
+
+
+def _arms(where: WhereNode, aliases: frozenset[str]) -> list[Arm]:
+    """The alternatives of *where*, each with the equalities that hold in it; one without any past the limit."""
+    arms = list(_expand(where, aliases))
+    return arms if len(arms) <= settings().limits.arms else [()]
+
+
+def _expand(node: object, aliases: frozenset[str]) -> list[Arm]:
+    if isinstance(node, WhereNode):
+        if node.negated or node.connector not in (AND, OR):
+            return [()]
+        alternatives = [_expand(child, aliases) for child in node.children]
+        limit = settings().limits.arms
+        if node.connector == OR:
+            arms = [arm for alternative in alternatives for arm in alternative]
+            return arms if 0 < len(arms) <= limit else [()]
+        arms = [()]
+        for alternative in alternatives:
+            if len(arms) * len(alternative) <= limit:
+                # Past the limit an alternative is left out: an arm that claims less is still sound.
+                arms = [left + right for left in arms for right in alternative]
+        return arms
+    if isinstance(node, Lookup):
+        return [tuple(_equalities(node, aliases))]
+    return [()]
+
+
+_LOOKUP_MODULES = frozenset(
+    {"django.db.models.lookups", "django.db.models.fields.related_lookups", "django.db.models.fields.tuple_lookups"}
+)
+"""Where an Exact is "equals" and nothing else; a lookup of anyone's own may mean something of its own."""
+
+
+def _equalities(lookup: Lookup[Any], aliases: frozenset[str]) -> Iterator[Equality]:
+    lhs, rhs = lookup.lhs, lookup.rhs
+    if lookup.bilateral_transforms or type(lookup).__module__ not in _LOOKUP_MODULES:
+        return
+    targets = getattr(lhs, "targets", None)
+    if targets is not None and type(lookup).__name__ == "TupleExact" and isinstance(rhs, tuple | list):
+        if lhs.alias in aliases and len(rhs) == len(targets):
+            for target, value in zip(targets, rhs, strict=True):
+                yield Equality(lhs.alias, target.column, (value,))
+        return
+    if type(lhs) is not Col or lhs.alias not in aliases:
+        return
+    column = lhs.target.column
+    if isinstance(lookup, Exact):
+        if rhs is not None and not hasattr(rhs, "resolve_expression"):
+            yield Equality(lhs.alias, column, (rhs,))
+    elif isinstance(lookup, In):
+        if isinstance(rhs, list | tuple | set | frozenset) and not any(hasattr(v, "resolve_expression") for v in rhs):
+            if values := tuple(value for value in rhs if value is not None):
+                yield Equality(lhs.alias, column, values)
+    elif isinstance(lookup, IsNull) and rhs is True:
+        yield Equality(lhs.alias, column, (None,))
+
+
+def _restriction(join: BaseTable) -> object:
+    """What a relation adds to its join's ON besides the columns, as a generic relation's content type."""
+    field = getattr(join, "join_field", None)
+    if field is None or not hasattr(field, "get_extra_restriction"):
+        return None
+    return field.get_extra_restriction(join.table_alias, join.parent_alias)
+
+
+def _columns_of(node: object) -> Iterator[tuple[str, str]]:
+    """``(alias, column)`` of every column that *node* itself names in SQL."""
+    if isinstance(node, Join):
+        for left, right in node.join_cols:
+            yield node.parent_alias, left
+            yield node.table_alias, right
+        return
+    alias = getattr(node, "alias", None)
+    if not isinstance(alias, str):
+        return
+    targets = getattr(node, "targets", None) or [getattr(node, "target", None)]
+    for target in targets:
+        if isinstance(target, Field) and target.column is not None:
+            yield alias, target.column
+
+
+_LEAVES = (type, Field, ForeignObjectRel, FunctionType, Model, ModuleType)
+
+
+def _nodes(root: object) -> Iterator[object]:
+    """Every object that takes part in the SQL of *root*, depth first. Queries are given, not entered."""
+    waiting: list[object] = [root]
+    seen: set[int] = set()
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, list | tuple | set | frozenset):
+            waiting.extend(node)
+        elif isinstance(node, dict):
+            waiting.extend(node.values())
+        elif isinstance(node, Query):
+            yield node
+        elif hasattr(node, "__dict__") and not isinstance(node, _LEAVES) and id(node) not in seen:
+            seen.add(id(node))
+            yield node
+            # _constructor_args holds what the expression was made of, before it was resolved against the query.
+            waiting.extend(value for name, value in vars(node).items() if name != "_constructor_args")

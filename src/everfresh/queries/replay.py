@@ -1,0 +1,82 @@
+"""Django's own iterables, fed with rows that no cursor gave.
+
+A queryset turns rows into instances, dicts or tuples in its iterable class, which asks the query for a compiler and the
+compiler for rows. Handing it a compiler that already has them means that hits and misses build their results by the
+same code as Django's, whatever its version and whoever wrote the iterable class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
+
+from django.db.models import QuerySet
+from django.db.models.sql.compiler import SQLCompiler
+
+__all__ = ["Rows", "query_rows", "replay"]
+
+Rows = list[tuple[Any, ...]]
+"""Database values, column by column, before Django's converters."""
+
+
+def query_rows(queryset: QuerySet[Any]) -> Rows:
+    """Ask the database for the rows of *queryset*."""
+    compiler = queryset.query.get_compiler(queryset.db)
+    return [tuple(row) for row in chain.from_iterable(compiler.execute_sql())]
+
+
+def replay(queryset: QuerySet[Any], rows: Rows) -> list[Any]:
+    """What *queryset* would have made of *rows*."""
+    compiler = queryset.query.get_compiler(queryset.db)
+    compiler.setup_query()
+    stand_in = _QuerySet(queryset, _Query(queryset.query, _Compiler(compiler, rows)))
+    return list(queryset._iterable_class(stand_in))
+
+
+class _StandIn:
+    """Everything of another object, but for what a subclass has of its own."""
+
+    __slots__ = ("_other",)
+
+    def __init__(self, other: object) -> None:
+        self._other = other
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._other, name)
+
+
+class _Compiler(_StandIn):
+    __slots__ = ("_rows",)
+
+    def __init__(self, compiler: SQLCompiler, rows: Rows) -> None:
+        super().__init__(compiler)
+        self._rows = rows
+
+    def execute_sql(self, *_args: object, **_kwargs: object) -> list[Rows]:
+        return [self._rows]
+
+    def results_iter(
+        self, results: Any = None, tuple_expected: bool = False, **_chunks: object
+    ) -> Iterator[tuple[Any, ...]]:
+        found: Iterator[tuple[Any, ...]] = self._other.results_iter([self._rows], tuple_expected=tuple_expected)
+        return found
+
+
+class _Query(_StandIn):
+    __slots__ = ("_compiler",)
+
+    def __init__(self, query: object, compiler: _Compiler) -> None:
+        super().__init__(query)
+        self._compiler = compiler
+
+    def get_compiler(self, *_args: object, **_kwargs: object) -> _Compiler:
+        return self._compiler
+
+
+class _QuerySet(_StandIn):
+    __slots__ = ("query",)
+
+    def __init__(self, queryset: object, query: _Query) -> None:
+        super().__init__(queryset)
+        self.query = query

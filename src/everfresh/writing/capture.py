@@ -1,0 +1,329 @@
+"""Capturing the ORM's writes where all of them pass: the compilers of INSERT, UPDATE and DELETE.
+
+Each write runs in a transaction, the user's or a small one of its own, so that what it changed is known and marked
+before anyone can see it. Where the rows cannot be known for certain, the whole table is invalidated.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from django.db import transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import AutoField, Model
+from django.db.models.constants import OnConflict
+from django.db.models.sql.compiler import SQLDeleteCompiler, SQLInsertCompiler, SQLUpdateCompiler
+
+from everfresh.conf import settings
+from everfresh.events import Invalidated, emit
+from everfresh.journal import Journal, journal_of
+from everfresh.tables import Facts, Uncertain, canonical, describe, table, table_of
+from everfresh.tags import Kind, Tag
+from everfresh.writing.images import (
+    Image,
+    Key,
+    deleted_or_inserted,
+    images_by_key,
+    is_plain,
+    select_images,
+    updated,
+    whole_table,
+)
+
+__all__ = ["announce", "capture_delete", "capture_insert", "capture_update"]
+
+T = TypeVar("T")
+
+
+def announce(name: str, moved: Iterable[Tag]) -> list[str]:
+    """The store's names of the tags that one statement on the table called *name* moves."""
+    moved = list(moved)
+    if not moved:
+        return []
+    emit(Invalidated(name, len(moved), whole=any(tag.kind is Kind.EPOCH for tag in moved)))
+    prefix = settings().prefix()
+    return [f"{prefix}:t:{tag.name}" for tag in moved]
+
+
+class _Statement:
+    """One INSERT, UPDATE or DELETE on one table."""
+
+    def __init__(self, compiler: SQLInsertCompiler | SQLUpdateCompiler | SQLDeleteCompiler, vendor: str) -> None:
+        self.connection: BaseDatabaseWrapper = compiler.connection
+        self.journal = journal_of(self.connection)
+        self.query = compiler.query
+        model = compiler.query.model
+        assert model is not None
+        self.model: type[Model] = model
+        self.name = model._meta.db_table
+        self.place = table(self.connection.alias, self.name)
+        self.facts = table_of(model, vendor)
+
+    @property
+    def is_watched(self) -> bool:
+        """Can any entry depend on this table?"""
+        facts = self.facts or describe(self.name, self.connection.vendor)
+        return facts is not None and not facts.excluded
+
+    def record(self, moved: Iterable[Tag]) -> None:
+        self.journal.record(announce(self.name, moved))
+
+    def record_whole_table(self) -> None:
+        self.record(whole_table(self.place))
+
+    @contextmanager
+    def under_way(self) -> Iterator[None]:
+        """In a transaction, and with its own SQL known to the cursor as captured."""
+        outermost = not self.journal.capturing
+        with _in_transaction(self.connection, self.journal):
+            self.journal.capturing = True
+            try:
+                yield
+            finally:
+                if outermost:
+                    self.journal.capturing = False
+
+    def take_write_lock(self) -> None:
+        """On SQLite: become the writer before reading old rows.
+
+        A transaction that has read a snapshot cannot write once another has written: reading first would turn
+        a write that had waited for its turn into "database is locked".
+        """
+        if self.connection.vendor == "sqlite" and not self.journal.write_locked:
+            quoted = self.connection.ops.quote_name(self.name)
+            with self.connection.wrap_database_errors:
+                self.connection.ensure_connection()
+                self.connection.create_cursor().execute(f"DELETE FROM {quoted} WHERE 0").close()
+            self.journal.write_locked = True
+
+
+@contextmanager
+def _in_transaction(connection: BaseDatabaseWrapper, journal: Journal) -> Iterator[None]:
+    if journal.in_transaction:
+        yield
+        return
+    block = transaction.atomic(using=connection.alias, savepoint=False)
+    with _unlogged(connection):
+        block.__enter__()
+    try:
+        yield
+    except BaseException as error:
+        with _unlogged(connection):
+            block.__exit__(type(error), error, error.__traceback__)
+        raise
+    with _unlogged(connection):
+        block.__exit__(None, None, None)
+
+
+@contextmanager
+def _unlogged(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    """Keep our own BEGIN and COMMIT out of ``connection.queries``: the application wrote one statement."""
+    log = connection.queries_log
+    connection.queries_log = deque(maxlen=1)
+    try:
+        yield
+    finally:
+        connection.queries_log = log
+
+
+# INSERT
+
+
+def capture_insert(compiler: SQLInsertCompiler, run: Callable[[], list[Any]]) -> list[Any]:
+    """Run an INSERT and record the rows that came to be."""
+    statement = _Statement(compiler, compiler.connection.vendor)
+    if not statement.is_watched:
+        return run()
+    with statement.under_way():
+        rows = run()
+        facts = statement.facts
+        if facts is None or len(compiler.query.objs) > settings().limits.written_rows:
+            statement.record_whole_table()
+            return rows
+        try:
+            images = list(_inserted_images(compiler, facts, rows))
+        except Uncertain:
+            statement.record_whole_table()
+        else:
+            statement.record(deleted_or_inserted(statement.place, facts, images))
+    return rows
+
+
+def _inserted_images(compiler: SQLInsertCompiler, facts: Facts, rows: list[Any]) -> Iterator[Image]:
+    query = compiler.query
+    if query.on_conflict == OnConflict.UPDATE:
+        raise Uncertain("rows that were there before may have changed")
+    given = {field.column: field for field in query.fields}
+    returned = [field.column for field in compiler.returning_fields or ()]
+    columns = facts.tagged()
+    for at, instance in enumerate(query.objs):
+        known = dict(zip(returned, rows[at], strict=True)) if at < len(rows) else {}
+        image: dict[str, object] = {}
+        for column in columns:
+            if column in known:
+                value = known[column]
+            elif column in given:
+                # After the statement ran: pre_save() has put what it wrote on the instance.
+                value = getattr(instance, given[column].attname)
+                if value is None and isinstance(given[column], AutoField):
+                    raise Uncertain("a key that only the database knows")
+            else:
+                raise Uncertain(f"the column {column} is left to the database")
+            image[column] = canonical(facts.fields[column], value)
+        yield image
+
+
+# UPDATE
+
+
+def capture_update(compiler: SQLUpdateCompiler, run: Callable[[], T], count: Callable[[T], int | None]) -> T:
+    """Run an UPDATE and record the rows that changed: what they were and what they are.
+
+    Args:
+        compiler: of the update.
+        run: executes it.
+        count: the number of rows it matched, from what *run* gave.
+    """
+    statement = _Statement(compiler, compiler.connection.vendor)
+    if not compiler.query.values or not statement.is_watched:
+        # No values: only the tables of parents are updated, each by a statement of its own.
+        return run()
+    with statement.under_way():
+        if statement.facts is None:
+            statement.record_whole_table()
+            return run()
+        return _Update(statement, statement.facts, compiler).run(run, count)
+
+
+class _Update:
+    def __init__(self, statement: _Statement, facts: Facts, compiler: SQLUpdateCompiler) -> None:
+        self.statement = statement
+        self.facts = facts
+        self.compiler = compiler
+        self.assigned: dict[str, Any] = {field.column: value for field, _, value in compiler.query.values}
+        watched = dict.fromkeys([*facts.tagged(), *(column for column in self.assigned if column in facts.comparable)])
+        self.columns = list(watched)
+
+    def run(self, run: Callable[[], T], count: Callable[[T], int | None]) -> T:
+        old = self._old_images()
+        result = run()
+        if old is None or count(result) != len(old):
+            # More rows than the limit, values without a name, or rows that came to match after they were read.
+            self.statement.record_whole_table()
+            return result
+        if not old:
+            return result
+        try:
+            new = self._new_images(old)
+        except Uncertain:
+            self.statement.record_whole_table()
+            return result
+        if changed := self._changed(old, new):
+            images = [*old.values(), *new.values()]
+            self.statement.record(updated(self.statement.place, self.facts, images, changed))
+        return result
+
+    def _old_images(self) -> dict[Key, Image] | None:
+        statement, query = self.statement, self.compiler.query
+        statement.take_write_lock()
+        key_columns = {field.column for field in query.get_meta().pk_fields}
+        lock = "update" if key_columns & self.assigned.keys() else "no key update"
+        try:
+            old = select_images(statement.connection, query, self.facts, self.columns, lock=lock)
+        except Uncertain:
+            return None
+        if old:
+            _pin_to_rows(statement.connection, query, old)
+        return old
+
+    def _new_images(self, old: dict[Key, Image]) -> dict[Key, Image]:
+        literal: dict[str, object] = {}
+        computed: set[str] = set()
+        for column, value in self.assigned.items():
+            if column not in self.facts.comparable:
+                continue
+            try:
+                literal[column] = canonical(self.facts.fields[column], _plain_value(value))
+            except Uncertain:
+                computed.add(column)
+        if not computed:
+            return {key: {**image, **literal} for key, image in old.items()}
+        if self.assigned.keys() & {field.column for field in self.compiler.query.get_meta().pk_fields}:
+            raise Uncertain("the new keys are not known")
+        new = images_by_key(self.statement.connection, self.statement.model, self.facts, list(old), self.columns)
+        if new is None or new.keys() != old.keys():
+            raise Uncertain("the rows are not where they were")
+        return new
+
+    def _changed(self, old: dict[Key, Image], new: dict[Key, Image]) -> list[str]:
+        return [
+            column
+            for column in self.assigned
+            if column not in self.facts.comparable or any(old[key][column] != new[key][column] for key in old)
+        ]
+
+
+def _plain_value(value: Any) -> Any:
+    # update(author=instance) is prepared by the field, as in the compiler.
+    return value.pk if isinstance(value, Model) else value
+
+
+def _pin_to_rows(connection: BaseDatabaseWrapper, query: Any, rows: dict[Key, Image]) -> None:
+    """Write to exactly the rows that were read and locked, where other tables decide which rows match.
+
+    Between the reading and the writing another transaction may commit to those tables. A condition on the row's
+    own columns needs no pinning: rows once locked keep matching, and more of them show in the count.
+    """
+    if connection.vendor != "sqlite" and not is_plain(query):
+        query.clear_where()
+        query.add_filter("pk__in", [key if len(key) > 1 else key[0] for key in rows])
+
+
+# DELETE
+
+
+def capture_delete(compiler: SQLDeleteCompiler, run: Callable[[], T], count: Callable[[T], int | None]) -> T:
+    """Run a DELETE and record the rows that are gone, and those that the database removes or changes with them."""
+    statement = _Statement(compiler, compiler.connection.vendor)
+    if not statement.is_watched:
+        return run()
+    with statement.under_way():
+        for name in _changed_by_database(statement.model):
+            statement.journal.record(announce(name, whole_table(table(statement.connection.alias, name))))
+        if statement.facts is None:
+            statement.record_whole_table()
+            return run()
+        statement.take_write_lock()
+        facts = statement.facts
+        try:
+            old = select_images(statement.connection, compiler.query, facts, facts.tagged(), lock="update")
+        except Uncertain:
+            old = None
+        if old:
+            _pin_to_rows(statement.connection, compiler.query, old)
+        result = run()
+        if old is None or (count(result) or 0) != len(old):
+            statement.record_whole_table()
+        elif old:
+            statement.record(deleted_or_inserted(statement.place, facts, old.values()))
+        return result
+
+
+def _changed_by_database(model: type[Model]) -> Iterator[str]:
+    """The tables whose rows the database itself changes when a row of *model* goes (``DB_CASCADE`` and its kin)."""
+    seen: set[type[Model]] = set()
+    waiting = [model]
+    while waiting:
+        for relation in waiting.pop()._meta.get_fields(include_hidden=True):
+            action = getattr(relation, "on_delete", None)
+            if not relation.auto_created or not hasattr(action, "on_delete_sql"):
+                continue
+            child = relation.related_model
+            yield child._meta.db_table
+            if child not in seen:
+                # A cascade may go on; after SET NULL nothing more happens, but looking costs nothing.
+                seen.add(child)
+                waiting.append(child)

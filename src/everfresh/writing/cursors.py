@@ -1,0 +1,145 @@
+"""Raw SQL: statements that reach the database through Django's cursor without passing a compiler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from itertools import chain
+from typing import Any, TypeVar
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from everfresh.journal import Journal, journal_of
+from everfresh.tables import every_table, table
+from everfresh.writing.capture import announce
+from everfresh.writing.images import whole_table
+from everfresh.writing.statements import Control, Effect, effect_of
+
+__all__ = ["UNPARSED", "run_statement", "wrap_unparsed", "written"]
+
+T = TypeVar("T")
+
+UNPARSED = frozenset({"copy", "copy_expert", "copy_from", "executescript", "stream"})
+"""Ways of a driver's own cursor to run SQL that Django passes through untouched."""
+
+
+def run_statement(connection: BaseDatabaseWrapper, sql: Any, run: Callable[[], T]) -> T:
+    """Run one statement of raw SQL and invalidate the tables it may write.
+
+    Args:
+        connection: whose cursor runs it.
+        sql: a string, bytes, or a composed statement of psycopg.
+        run: executes it.
+    """
+    journal = journal_of(connection)
+    if journal.capturing:
+        return run()
+    effect = effect_of(_text(connection, sql), connection.vendor)
+    if effect.control is not None:
+        return _run_control(connection, journal, effect, run)
+    if effect.tables is not None and not effect.tables:
+        return run()
+    with written(connection, effect.tables):
+        return run()
+
+
+def _run_control(connection: BaseDatabaseWrapper, journal: Journal, effect: Effect, run: Callable[[], T]) -> T:
+    with written(connection, effect.tables):
+        if effect.control in (Control.COMMIT, Control.MAY_COMMIT):
+            with journal.committing():
+                return run()
+        if effect.control is Control.ISOLATION:
+            journal.snapshot_by_hand = True
+        result = run()
+        if effect.control is Control.BEGIN:
+            journal.begun_by_hand = True
+        elif effect.control is Control.ROLLBACK and journal.begun_by_hand:
+            journal.forget()
+        return result
+
+
+@contextmanager
+def written(connection: BaseDatabaseWrapper, names: Iterable[str] | None) -> Iterator[None]:
+    """Around SQL that writes the tables called *names* (casefolded; ``None``: any table), rows unknown."""
+    journal = journal_of(connection)
+    known = _known_tables(connection.vendor)
+    if names is None:
+        found = sorted({name for same in known.values() for name in same})
+    else:
+        found = sorted({name for given in names for name in known.get(given, ())})
+    moved = [announce(name, whole_table(table(connection.alias, name))) for name in found]
+    with journal.writing(chain.from_iterable(moved)):
+        yield
+
+
+def _known_tables(vendor: str) -> dict[str, list[str]]:
+    known: dict[str, list[str]] = {}
+    for facts in every_table(vendor):
+        # A table named 'schema"."name' is quoted twice by those who place it in a schema.
+        last = facts.name.rpartition('"."')[2].strip('"')
+        known.setdefault(last.casefold(), []).append(facts.name)
+    return known
+
+
+def _text(connection: BaseDatabaseWrapper, sql: Any) -> str:
+    if isinstance(sql, str):
+        return sql
+    if isinstance(sql, bytes):
+        return sql.decode(errors="replace")
+    if hasattr(sql, "as_string"):
+        connection.ensure_connection()
+        return str(sql.as_string(connection.connection))
+    return str(sql)
+
+
+def wrap_unparsed(connection: BaseDatabaseWrapper, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """*function* of a driver's cursor, run as what it is: SQL in its first argument, or a table's name."""
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        if journal_of(connection).capturing:
+            return function(*args, **kwargs)
+        if name in ("copy", "stream"):
+            effect = effect_of(_text(connection, args[0] if args else kwargs.get("statement", "")), connection.vendor)
+            names = effect.tables
+            if names is not None and not names:
+                return function(*args, **kwargs)
+            return _Spanning(written(connection, names), function(*args, **kwargs)) if name == "copy" else _all_of(
+                connection, names, function, args, kwargs
+            )
+        with written(connection, None):
+            return function(*args, **kwargs)
+
+    return run
+
+
+def _all_of(
+    connection: BaseDatabaseWrapper,
+    names: Iterable[str] | None,
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Iterator[Any]:
+    with written(connection, names):
+        yield from function(*args, **kwargs)
+
+
+class _Spanning:
+    """``with cursor.copy(…) as copy``: the write is over when the block is."""
+
+    def __init__(self, around: AbstractContextManager[None], copy: AbstractContextManager[Any]) -> None:
+        self._around = around
+        self._copy = copy
+
+    def __enter__(self) -> Any:
+        self._around.__enter__()
+        try:
+            return self._copy.__enter__()
+        except BaseException as error:
+            self._around.__exit__(type(error), error, error.__traceback__)
+            raise
+
+    def __exit__(self, *error: Any) -> Any:
+        try:
+            return self._copy.__exit__(*error)
+        finally:
+            self._around.__exit__(None, None, None)

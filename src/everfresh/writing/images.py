@@ -1,0 +1,150 @@
+"""Row images: what a row's tag columns held before and after a write, and the tags that this moves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from django.core.exceptions import EmptyResultSet
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Field, Model
+from django.db.models.sql import Query
+
+from everfresh.conf import settings
+from everfresh.tables import Facts, Uncertain, canonical
+from everfresh.tags import Table, Tag
+
+__all__ = ["Image", "Key", "deleted_or_inserted", "images_by_key", "is_plain", "select_images", "updated", "whole_table"]
+
+Image = Mapping[str, object]
+"""Canonical values by column."""
+
+Key = tuple[Any, ...]
+"""A row's primary key, as the database gave it, one value for each column."""
+
+
+def whole_table(place: Table) -> list[Tag]:
+    """The tags of a write whose rows are not known."""
+    return [place.epoch, place.any]
+
+
+def deleted_or_inserted(place: Table, facts: Facts, images: Iterable[Image]) -> set[Tag]:
+    """The tags of rows that came or went."""
+    images = list(images)
+    if not images:
+        return set()
+    return {place.any, place.rows} | {tag for image in images for tag in _values(place, facts, image)}
+
+
+def updated(place: Table, facts: Facts, images: Iterable[Image], changed: Iterable[str]) -> set[Tag]:
+    """The tags of rows that were and are *images*, of which the columns *changed* are not what they were."""
+    moved = {place.column(column) for column in (*changed, *facts.generated)}
+    return moved | {place.any} | {tag for image in images for tag in _values(place, facts, image)}
+
+
+def _values(place: Table, facts: Facts, image: Image) -> Iterator[Tag]:
+    for column in facts.tag_columns:
+        yield place.value((column,), (image[column],))
+    for columns in facts.tag_sets:
+        yield place.value(columns, tuple(image[column] for column in columns))
+
+
+# Reading images
+
+
+def is_plain(query: Query) -> bool:
+    """Do the rows that *query* matches depend on nothing but their own columns?"""
+    active = sum(1 for alias in query.alias_map if query.alias_refcount[alias])
+    return active <= 1 and not _holds_query(query.where)
+
+
+def _holds_query(node: Any) -> bool:
+    if isinstance(node, Query):
+        return True
+    children = [*getattr(node, "children", ()), getattr(node, "rhs", None)]
+    if hasattr(node, "get_source_expressions"):
+        children += node.get_source_expressions()
+    return any(
+        _holds_query(child) for child in children if hasattr(child, "children") or hasattr(child, "get_source_expressions")
+    )
+
+
+def images_by_key(
+    connection: BaseDatabaseWrapper, model: type[Model], facts: Facts, keys: Sequence[Key], columns: Sequence[str]
+) -> dict[Key, Image] | None:
+    """The images of the rows with these primary keys, as they are now."""
+    query = Query(model)
+    query.add_filter("pk__in", [key if len(key) > 1 else key[0] for key in keys])
+    return select_images(connection, query, facts, columns, lock=None)
+
+
+def select_images(
+    connection: BaseDatabaseWrapper, matching: Query, facts: Facts, columns: Sequence[str], *, lock: str | None
+) -> dict[Key, Image] | None:
+    """The images of the rows that *matching* matches.
+
+    Args:
+        connection: asked past Django's cursor; the question belongs in nobody's query log.
+        matching: any query on the table, also an UPDATE's or a DELETE's. Not changed.
+        facts: of the table.
+        columns: whose canonical values are wanted.
+        lock: ``"update"``, ``"no key update"`` or ``None``.
+
+    Returns:
+        Images by primary key, or ``None`` when there are more rows than the limit.
+
+    Raises:
+        Uncertain: when a value read has no canonical name.
+    """
+    limit = settings().limits.written_rows
+    keys: list[Field[Any, Any]] = list(matching.get_meta().pk_fields)
+    query = _single_table(matching)
+    alias = query.get_initial_alias()
+    query.select = tuple(field.get_col(alias) for field in [*keys, *(facts.fields[column] for column in columns)])
+    if lock and connection.features.has_select_for_update and not connection.get_autocommit():
+        query.select_for_update = True
+        query.select_for_no_key_update = lock == "no key update" and connection.features.has_select_for_no_key_update
+    query.set_limits(high=limit + 1)
+    rows = _fetch(connection, query)
+    if len(rows) > limit:
+        return None
+    return {
+        tuple(row[: len(keys)]): {
+            column: canonical(facts.fields[column], value)
+            for column, value in zip(columns, row[len(keys) :], strict=True)
+        }
+        for row in rows
+    }
+
+
+def _single_table(matching: Query) -> Query:
+    query = matching.chain(klass=Query)
+    query.clear_ordering(force=True)
+    query.clear_select_clause()
+    query.distinct = False
+    if sum(1 for alias in query.alias_map if query.alias_refcount[alias]) <= 1 and query.group_by is None:
+        return query
+    # Joined rows cannot be locked apart, nor grouped ones at all.
+    query.add_fields([field.name for field in matching.get_meta().pk_fields])
+    outer = Query(matching.model)
+    outer.add_filter("pk__in", query)
+    outer.clear_select_clause()
+    return outer
+
+
+def _fetch(connection: BaseDatabaseWrapper, query: Query) -> list[Sequence[Any]]:
+    compiler = query.get_compiler(connection=connection)
+    try:
+        sql, params = compiler.as_sql()
+    except EmptyResultSet:
+        return []
+    connection.validate_no_broken_transaction()
+    connection.ensure_connection()
+    with connection.wrap_database_errors:
+        cursor = connection.create_cursor()
+        try:
+            cursor.execute(sql, params)
+            rows = cursor.fetchall()
+        finally:
+            cursor.close()
+    return [tuple(row) for row in compiler.results_iter([rows])]

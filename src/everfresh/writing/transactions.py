@@ -1,0 +1,86 @@
+"""A connection's transactions, followed step by step: the journal marks before COMMIT and is done after it.
+
+Each function stands around one method of Django's ``BaseDatabaseWrapper``. That is the one place where every commit
+passes: the end of an ``atomic()`` block, ``transaction.commit()`` and ``set_autocommit(True)``, for there is no public
+hook before COMMIT.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from everfresh.exceptions import InvalidationNotSent
+from everfresh.journal import journal_of
+
+__all__ = [
+    "around_close",
+    "around_commit",
+    "around_rollback",
+    "around_savepoint",
+    "around_savepoint_commit",
+    "around_savepoint_rollback",
+    "around_set_autocommit",
+]
+
+T = TypeVar("T")
+
+
+def around_commit(connection: BaseDatabaseWrapper, run: Callable[[], None]) -> None:
+    """``commit()``: what was recorded is pending before it, and invalid before any ``on_commit`` hook runs."""
+    try:
+        with journal_of(connection).committing():
+            run()
+    except InvalidationNotSent:
+        # Nothing was committed; what cannot be announced must not become visible either.
+        connection.rollback()
+        raise
+
+
+def around_set_autocommit(connection: BaseDatabaseWrapper, autocommit: bool, run: Callable[[], None]) -> None:
+    """``set_autocommit()``: switching it on commits what is open, switching it off begins."""
+    journal = journal_of(connection)
+    # What Django says to begin or end a transaction is not the user's raw SQL.
+    was_capturing, journal.capturing = journal.capturing, True
+    try:
+        if autocommit and not journal.is_empty:
+            with journal.committing():
+                run()
+        else:
+            run()
+    finally:
+        journal.capturing = was_capturing
+
+
+def around_rollback(connection: BaseDatabaseWrapper, run: Callable[[], None]) -> None:
+    """``rollback()``: nothing was marked, so there is nothing to take back."""
+    run()
+    journal_of(connection).forget()
+
+
+def around_close(connection: BaseDatabaseWrapper, run: Callable[[], None]) -> None:
+    """``close()``: the database rolls back whatever was open."""
+    run()
+    journal_of(connection).reconnected()
+
+
+def around_savepoint(connection: BaseDatabaseWrapper, run: Callable[[], T]) -> T:
+    """``savepoint()``: gives the savepoint's id, or nothing where there are no savepoints."""
+    savepoint: Any = run()
+    if savepoint is not None:
+        journal_of(connection).savepoint(savepoint)
+    return savepoint  # type: ignore[no-any-return]
+
+
+def around_savepoint_commit(connection: BaseDatabaseWrapper, savepoint: str, run: Callable[[], None]) -> None:
+    """``savepoint_commit()``."""
+    run()
+    journal_of(connection).release(savepoint)
+
+
+def around_savepoint_rollback(connection: BaseDatabaseWrapper, savepoint: str, run: Callable[[], None]) -> None:
+    """``savepoint_rollback()``."""
+    run()
+    journal_of(connection).rollback_to(savepoint)
