@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -51,6 +49,19 @@ DjangoValkey.__module__, DjangoValkey.__qualname__ = "django_valkey.cache", "Val
 
 class OwnRedisCache(RedisCache):
     """A project's own subclass."""
+
+
+class Sentinel(servers.RedisServer):
+    """A Redis server in the role of a sentinel of the service called "service"."""
+
+    primary_port = 0
+
+    def prepare(self) -> None:
+        (self.directory / "sentinel.conf").write_text(f"sentinel monitor service {self.host} {self.primary_port} 1\n")
+
+    def command(self) -> list[str]:
+        program, *options = super().command()
+        return [program, "sentinel.conf", *options[:4], "--sentinel"]
 
 
 @pytest.fixture
@@ -104,13 +115,20 @@ class TestOthers:
     @pytest.mark.parametrize("name", ["DjangoRedis", "DjangoValkey"])
     @pytest.mark.parametrize(
         "location",
-        ["{scheme}://:secret@host:7/2", "{scheme}://:secret@host:7/2,{scheme}://replica", ["{scheme}://:secret@host:7/2"]],
+        [
+            "{scheme}://:secret@host:7/2",
+            "{scheme}://:secret@host:7/2,{scheme}://replica",
+            ["{scheme}://:secret@host:7/2"],
+        ],
     )
     def test_single_server(self, alias: Callable[..., str], name: str, location: Any) -> None:
         """django-redis and django-valkey get the Redis store on their first server, with their pool's options."""
         scheme = "redis" if name == "DjangoRedis" else "valkey"
         location = [each.format(scheme=scheme) for each in ([location] if isinstance(location, str) else location)]
-        options = {"CONNECTION_POOL_KWARGS": {"client_name": "everfresh"}, "CLIENT_CLASS": f"{scheme}.client.HerdClient"}
+        options = {
+            "CONNECTION_POOL_KWARGS": {"client_name": "everfresh"},
+            "CLIENT_CLASS": f"{scheme}.client.HerdClient",
+        }
         store = open_store(
             alias(f"tests.stores.test_aliases.{name}", location if len(location) > 1 else location[0], OPTIONS=options)
         )
@@ -121,7 +139,9 @@ class TestOthers:
 
     def test_password_in_the_options(self, alias: Callable[..., str]) -> None:
         """A password in OPTIONS is used."""
-        store = open_store(alias("tests.stores.test_aliases.DjangoRedis", "redis://host", OPTIONS={"PASSWORD": "secret"}))
+        store = open_store(
+            alias("tests.stores.test_aliases.DjangoRedis", "redis://host", OPTIONS={"PASSWORD": "secret"})
+        )
 
         assert connection_kwargs(store)["password"] == "secret"
 
@@ -129,17 +149,20 @@ class TestOthers:
     def test_several_servers(self, alias: Callable[..., str], client_class: str) -> None:
         """Where keys are spread by the backend's own client, it goes on doing that."""
         store = open_store(
-            alias("tests.stores.test_aliases.DjangoRedis", ["redis://a", "redis://b"], OPTIONS={"CLIENT_CLASS": client_class})
+            alias(
+                "tests.stores.test_aliases.DjangoRedis",
+                ["redis://a", "redis://b"],
+                OPTIONS={"CLIENT_CLASS": client_class},
+            )
         )
 
         assert isinstance(store.store, DjangoStore)
 
     def test_sentinel(self, alias: Callable[..., str], redis: servers.RedisServer) -> None:
         """With sentinels, the store is on the primary that they name."""
-        with contextlib.ExitStack() as stack:
-            configuration = Path(servers.scratch_directory("sentinel")) / "sentinel.conf"
-            configuration.write_text(f"sentinel monitor service 127.0.0.1 {redis.port} 1\n")
-            sentinel = stack.enter_context(Sentinel(arguments=(str(configuration),)).launch())
+        sentinel = Sentinel()
+        sentinel.primary_port = redis.port
+        with sentinel.launch():
             store = open_store(
                 alias(
                     "tests.stores.test_aliases.DjangoRedis",
@@ -160,20 +183,10 @@ class TestOthers:
         with pytest.raises(StoreMisconfigured) as caught:
             open_store(alias("tests.stores.test_aliases.DjangoRedis", "redis://a", OPTIONS=options))
 
-        assert str(caught.value) == "The cache 'default' hides its errors: leave out IGNORE_EXCEPTIONS or name another."
-
-
-class Sentinel(servers.RedisServer):
-    """A sentinel, which is a Redis server that is told so."""
-
-    def command(self) -> list[str]:
-        """The configuration file comes first."""
-        program, *options = super().command()
-        return [program, *self.arguments, *options[:4], "--sentinel"]
-
-    def start(self) -> None:
-        """Start without the arguments at the end, where the base class puts them."""
-        super().start()
+        assert (
+            str(caught.value)
+            == "The cache 'default' hides its errors: leave out IGNORE_EXCEPTIONS, or name another cache."
+        )
 
 
 class TestOneForEachProcess:

@@ -227,7 +227,7 @@ class TestWriters:
         assert store.unsent == {"tag"}
 
     def test_retry(self, store: GuardedStore, inner: Flaky) -> None:
-        """retry sends one done for each writer, keeps what fails, and says whether anything is left."""
+        """Retry sends one done for each writer, keeps what fails, and says whether anything is left."""
         inner.down = True
         store.done(["one", "two"], "early")
         store.done(["two"], "late")
@@ -329,7 +329,7 @@ class TestBackground:
             assert store._sender is None
 
     def test_close(self, inner: Flaky, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-        """close ends the thread, tries once more, and says what is left."""
+        """Close ends the thread, tries once more, and says what is left."""
         monkeypatch.setattr(guarding, "FIRST_DELAY_SECONDS", 1e6)
         store = GuardedStore(inner)
         inner.down = True

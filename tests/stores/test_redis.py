@@ -73,7 +73,9 @@ class TestRedisContract(StoreContract):
 
         with client.Redis.from_url(self.url) as direct:
             left = {
-                name.split(b":")[2][:1]: direct.pttl(name) for each in (self.key, *self.tags) for name in self.names(each)
+                name.split(b":")[2][:1]: direct.pttl(name)
+                for each in (self.key, *self.tags)
+                for name in self.names(each)
             }
         week = 7 * 24 * 3600 * 1000
         assert {kind: round(milliseconds, -3) for kind, milliseconds in left.items()} == {
@@ -89,7 +91,11 @@ class TestRedisContract(StoreContract):
         with client.Redis.from_url(self.url) as direct:
             direct.rpush(f"contract:{self.opened[0]._incarnation}:t{{{self.tag}}}", "a list")
 
-        assert self.store.begin_fill(self.key, [self.tag], 5).versions == self.store.read("", [self.tag]).versions != (None,)
+        assert (
+            self.store.begin_fill(self.key, [self.tag], 5).versions
+            == self.store.read("", [self.tag]).versions
+            != (None,)
+        )
 
     def test_versions_are_renewed(self) -> None:
         """A fill that meets a version in the second half of its life renews it; one in the first half is let alone."""
@@ -162,7 +168,7 @@ def filled(store: RedisStore, entry: bytes) -> tuple[bytes | None, ...]:
 
 class TestIncarnations:
     def test_server_back_from_an_old_snapshot(self, server: servers.RedisServer, store: RedisStore) -> None:
-        """A server killed and restarted from an old snapshot shows nothing of what it knew: versions there may be revived."""
+        """A server that restarts from an old snapshot shows nothing of what it knew: its versions may be revived."""
         old = filled(store, b"old")
         with client.Redis.from_url(server.url) as direct:
             direct.save()
@@ -200,7 +206,7 @@ class TestIncarnations:
     def test_server_replaced_in_the_middle(
         self, server: servers.RedisServer, store: RedisStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A command whose connection was made anew behind our back, to another server, fails: its keys were the old ones."""
+        """A command whose connection was renewed behind our back, to another server, fails: its keys were old."""
         filled(store, b"old")
         pack = Connection.pack_commands
         restarted: list[bool] = []
