@@ -16,6 +16,7 @@ class EverfreshConfig(AppConfig):
     verbose_name = "Everfresh"
 
     def import_models(self) -> None:
+        """Change Django before it is used."""
         # Before any model or module of the project asks for a queryset's .cache().
         install()
         super().import_models()

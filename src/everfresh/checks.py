@@ -7,7 +7,8 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings as django_settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import CheckMessage, Error, register
+from django.core.checks import Warning as Warn
 from django.core.exceptions import FieldDoesNotExist
 
 from everfresh.conf import Settings, parse
@@ -20,7 +21,9 @@ _DUMMY = "django.core.cache.backends.dummy.DummyCache"
 
 @register("everfresh")
 def check_settings(**_: Any) -> list[CheckMessage]:
-    """``everfresh.E001`` unknown keys, ``E002`` wrong values, ``E003`` unknown models or fields, ``E004`` unknown cache,
+    """Everything that is wrong with ``EVERFRESH``.
+
+    ``everfresh.E001`` unknown keys, ``E002`` wrong values, ``E003`` unknown models or fields, ``E004`` unknown cache,
     ``W001`` locmem in production, ``W002`` a cache that stores nothing, ``W003`` a locmem too small.
     """
     conf, problems = parse(getattr(django_settings, "EVERFRESH", {}))
@@ -44,13 +47,16 @@ def _check_models(conf: Settings) -> Iterator[CheckMessage]:
                 id="everfresh.E003",
             )
             continue
-        for field in {*(rule.tag_fields if rule else ()), *(field for names in (rule.tag_sets if rule else ()) for field in names)}:
+        for field in {
+            *(rule.tag_fields if rule else ()),
+            *(field for names in (rule.tag_sets if rule else ()) for field in names),
+        }:
             for model in models:
                 try:
                     model._meta.get_field(field)
                 except FieldDoesNotExist:
                     yield Error(
-                        f"EVERFRESH['MODELS'][{label!r}] names the tag field {field!r}, which {model._meta.label} lacks.",
+                        f"EVERFRESH['MODELS'][{label!r}] names {field!r}, which {model._meta.label} lacks.",
                         hint="Name fields of the model itself, without lookups.",
                         id="everfresh.E003",
                     )
@@ -67,19 +73,19 @@ def _check_cache(conf: Settings) -> Iterator[CheckMessage]:
         return
     backend = cache.get("BACKEND")
     if backend == _LOCMEM and not django_settings.DEBUG:
-        yield Warning(
+        yield Warn(
             f"The cache {conf.cache!r} lives in the memory of one process, and DEBUG is False.",
-            hint="With more than one process, writes of one do not reach the others: use Redis, Memcached or a database.",
+            hint="Writes of one process do not reach the others: use Redis, Memcached or a database.",
             id="everfresh.W001",
         )
     if backend == _LOCMEM and cache.get("OPTIONS", {}).get("MAX_ENTRIES", 300) < 10_000:
-        yield Warning(
+        yield Warn(
             f"The cache {conf.cache!r} holds {cache.get('OPTIONS', {}).get('MAX_ENTRIES', 300)} entries.",
             hint="Each answer takes one entry and each tag another: set OPTIONS = {'MAX_ENTRIES': 100_000}.",
             id="everfresh.W003",
         )
     if backend == _DUMMY:
-        yield Warning(
+        yield Warn(
             f"The cache {conf.cache!r} stores nothing.",
             hint="Name another cache in EVERFRESH['CACHE'], or switch off with EVERFRESH['ENABLED'] = False.",
             id="everfresh.W002",

@@ -78,9 +78,7 @@ def _without_implied(clauses: frozenset[Clause]) -> frozenset[Clause]:
     def implied(clause: Clause) -> bool:
         if any(tag.kind is Kind.ANY for group in clause for tag in group):
             return False
-        return any(
-            all((tag.database, tag.table) in whole for tag in group) for group in clause
-        )
+        return any(all((tag.database, tag.table) in whole for tag in group) for group in clause)
 
     kept = [clause for clause in clauses if not implied(clause)]
     return frozenset(clause for clause in kept if not any(other < clause for other in kept))

@@ -123,7 +123,7 @@ class Settings:
     """See :class:`Limits`."""
 
     def rule(self, label: str) -> ModelRule | None:
-        """The rule for the model *label* (``"app.model"``, lower case): ``None`` is "never", and wins wherever it is said."""
+        """The rule for the model *label* (``"app.model"``, lower case); ``None`` is "never", and wins."""
         app = label.partition(".")[0]
         patterns = (label, f"{app}.*", "*")
         if any(pattern in self.exclude for pattern in patterns):
@@ -209,7 +209,7 @@ def _limits(value: object) -> Limits:
             raise _Wrong(f"a dict with keys of {', '.join(sorted(names))}; {name!r} is none")
         if isinstance(number, bool) or not isinstance(number, int | float) or number <= 0:
             raise _Wrong(f"a number above 0 at {name!r}")
-        given[names[name].name] = type(names[name].default)(number)
+        given[names[name].name] = int(number) if isinstance(names[name].default, int) else float(number)
     return Limits(**given)
 
 
@@ -257,7 +257,9 @@ def parse(given: object) -> tuple[Settings, list[Problem]]:
     """Read the value of ``settings.EVERFRESH``; what is wrong keeps its default and is listed."""
     if not isinstance(given, Mapping):
         return Settings(), [
-            Problem(id="E002", text=f"EVERFRESH is {given!r}, not a dict.", hint='Write EVERFRESH = {"CACHE": "default"}.')
+            Problem(
+                id="E002", text=f"EVERFRESH is {given!r}, not a dict.", hint='Write EVERFRESH = {"CACHE": "default"}.'
+            )
         ]
     problems: list[Problem] = []
     values: dict[str, Any] = {}

@@ -36,8 +36,7 @@ def install() -> None:
     if _installed:
         return
     _installed = True
-    for stand_in in (_fetch_all, count, exists, aggregate, get, _clone, _prefetch_related_objects):
-        _replace(QuerySet, stand_in)
+    _replace(QuerySet, _fetch_all, count, exists, aggregate, get, _clone, _prefetch_related_objects)
     for name, method in {
         "cache": querysets.cache,
         "nocache": querysets.nocache,
@@ -45,28 +44,31 @@ def install() -> None:
     }.items():
         setattr(QuerySet, name, method)
         setattr(BaseManager, name, _on_queryset(name, method))
-    _replace(SQLInsertCompiler, _insert, "execute_sql")
-    _replace(SQLUpdateCompiler, _update, "execute_sql")
+    _replace(SQLInsertCompiler, _insert, name="execute_sql")
+    _replace(SQLUpdateCompiler, _update, name="execute_sql")
     if hasattr(SQLUpdateCompiler, "execute_returning_sql"):  # Django 6.0
-        _replace(SQLUpdateCompiler, _update_returning, "execute_returning_sql")
-    _replace(SQLDeleteCompiler, _delete, "execute_sql")
-    for stand_in in (_execute_with_wrappers, callproc):
-        _replace(CursorWrapper, stand_in)
-    _replace(CursorWrapper, _of_driver, "__getattr__")
-    for stand_in in (commit, rollback, close, set_autocommit, savepoint, savepoint_commit, savepoint_rollback):
-        _replace(BaseDatabaseWrapper, stand_in)
+        _replace(SQLUpdateCompiler, _update_returning, name="execute_returning_sql")
+    _replace(SQLDeleteCompiler, _delete, name="execute_sql")
+    _replace(CursorWrapper, _execute_with_wrappers, callproc)
+    _replace(CursorWrapper, _of_driver, name="__getattr__")
+    _replace(
+        BaseDatabaseWrapper, commit, rollback, close, set_autocommit, savepoint, savepoint_commit, savepoint_rollback
+    )
 
 
-def _replace(owner: type, stand_in: Callable[..., Any], name: str = "") -> None:
-    """Put *stand_in* in the place of the method of its name; it gets the original as its first argument."""
-    name = name or stand_in.__name__
-    original = getattr(owner, name)
+def _replace(owner: type, *stand_ins: Callable[..., Any], name: str = "") -> None:
+    """Put each stand-in in the place of the method of its (or the given) name; its first argument is the original."""
+    for stand_in in stand_ins:
+        place = name or stand_in.__name__
+        setattr(owner, place, _standing_in(getattr(owner, place), stand_in))
 
+
+def _standing_in(original: Callable[..., Any], stand_in: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(original)
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         return stand_in(original, self, *args, **kwargs)
 
-    setattr(owner, name, method)
+    return method
 
 
 def _on_queryset(name: str, method: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,7 +1,7 @@
 """The journal: what one database connection has written and not yet committed.
 
 It is the only thing that the read path and the write path share, besides the store. It follows the connection's
-transaction: writes are recorded by savepoint, marked in the store before COMMIT and done after it, forgotten on rollback.
+transaction: writes are recorded by savepoint, marked before COMMIT and done after it, forgotten on rollback.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ class Journal:
         self.begun_by_hand = self.snapshot_by_hand = self.write_locked = False
 
     def reconnected(self) -> None:
-        """The connection was closed: whatever it had not committed is gone, and the next one may be set up otherwise."""
+        """The connection was closed: what it had not committed is gone, and the next one may be set up otherwise."""
         self.forget()
         self._isolation = None
 

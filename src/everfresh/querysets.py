@@ -77,12 +77,13 @@ inherited: ContextVar[Policy | None] = ContextVar("everfresh_inherited", default
 
 def policy_of(queryset: QuerySet[Any]) -> Policy:
     """What was said of *queryset*, by whatever it was cloned from."""
-    return queryset.__dict__.get("_everfresh", _NOTHING_SAID)
+    policy: Policy = queryset.__dict__.get("_everfresh", _NOTHING_SAID)
+    return policy
 
 
 def with_policy(queryset: _Q, **changes: Any) -> _Q:
     """A clone of *queryset* with another policy."""
-    clone = queryset._chain()
+    clone: _Q = queryset._chain()  # type: ignore[attr-defined]
     clone.__dict__["_everfresh"] = replace(policy_of(queryset), **changes)
     return clone
 
@@ -119,7 +120,7 @@ def wanted_policy(queryset: QuerySet[Any], operation: Operation) -> Policy | Non
     if policy.on is False or is_disabled():
         return None
     conf = settings()
-    if not conf.enabled or queryset._for_write or queryset.query.is_empty():
+    if not conf.enabled or queryset.query.is_empty() or queryset._for_write:  # type: ignore[attr-defined]
         # A read that prepares a write must see what that write will find.
         return None
     if queryset.model._meta.swapped or queryset.model._meta.abstract:
@@ -154,10 +155,10 @@ def _switched_on(policy: Policy, operation: Operation, operations: frozenset[str
 
 def cached_rows(queryset: QuerySet[Any], policy: Policy) -> list[Any]:
     """The results of *queryset*, as its ``_fetch_all`` would have found them."""
-    form = _form_of(queryset)
-    answer = _answer(queryset, policy, form, _ROWS, lambda: query_rows(queryset))
+    answer = _answer(queryset, policy, "rows", _ROWS, lambda: query_rows(queryset))
     if answer is None:
-        return list(queryset._iterable_class(queryset))
+        iterable: Any = queryset._iterable_class
+        return list(iterable(queryset))
     results = replay(queryset, answer.value)
     if settings().from_cache:
         _tell_origin(results, answer.from_cache)
@@ -221,11 +222,6 @@ _ROWS: Body[Rows] = Body(_encode_rows, codec.decode_rows)
 _VALUE: Body[Any] = Body(codec.encode_value, codec.decode_value)
 
 
-def _form_of(queryset: QuerySet[Any]) -> str:
-    # Rows are stored as the database gave them: instances, dicts and tuples of one query share an entry.
-    return "rows"
-
-
 def _tell_origin(results: list[Any], from_cache: bool) -> None:
     for result in results:
         if isinstance(result, Model):
@@ -273,7 +269,7 @@ def explain(queryset: QuerySet[Any]) -> Explanation:
         return Explanation(key="", reason=f"the settings exclude {queryset.model._meta.label}")
     policy = policy or policy_of(queryset)
     try:
-        wanted = plan(queryset.query, queryset.db, _form_of(queryset), policy.timeout)
+        wanted = plan(queryset.query, queryset.db, "rows", policy.timeout)
     except Uncacheable as refusal:
         return Explanation(key="", reason=refusal.reason)
     return _explanation(wanted, reason)

@@ -1,7 +1,7 @@
 """The read path: every cached answer, of whatever face, is read and filled here and nowhere else.
 
-    look at the entry and its tags -> not stale: a hit
-    else take the versions -> compute -> store under the versions that were taken *before*
+look at the entry and its tags -> not stale: a hit
+else take the versions -> compute -> store under the versions that were taken *before*
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class disabled(ContextDecorator):  # noqa: N801  (a context manager, named as on
     ) -> None:
         _disabled.set(_disabled.get() - 1)
 
-    def __call__(self, function: _F) -> _F:  # type: ignore[override]
+    def __call__(self, function: _F) -> _F:
         """*function*, run with the cache off."""
         if not iscoroutinefunction(function):
             return super().__call__(function)

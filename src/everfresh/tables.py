@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 from decimal import Context, Decimal, InvalidOperation
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from django.apps import apps
@@ -24,7 +24,17 @@ from django.db.models import Field, Model
 from everfresh.conf import settings
 from everfresh.tags import Table
 
-__all__ = ["Facts", "Uncertain", "canonical", "describe", "every_table", "forget_tables", "logical_database", "table", "table_of"]
+__all__ = [
+    "Facts",
+    "Uncertain",
+    "canonical",
+    "describe",
+    "every_table",
+    "forget_tables",
+    "logical_database",
+    "table",
+    "table_of",
+]
 
 
 class Uncertain(Exception):
@@ -44,22 +54,21 @@ def _by_field(field: Field[Any, Any], value: Any) -> object:
 
 
 def _text(field: Field[Any, Any], value: Any) -> str:
-    # str.__str__ reads the text of SafeString and TextChoices alike, past any __str__ of theirs: it is what drivers send.
+    # The text that drivers send for SafeString and TextChoices too, whatever their own __str__ says.
     return str.__str__(value) if isinstance(value, str) else str(field.to_python(value))
 
 
 def _date(field: Field[Any, Any], value: Any) -> date:
     if isinstance(value, datetime):
         raise Uncertain("a datetime in a date column depends on the time zone in force")
-    found = field.to_python(value)
-    assert isinstance(found, date)
+    found: date = field.to_python(value)
     return found
 
 
 def _moment(_field: Field[Any, Any], value: Any) -> datetime:
     if type(value) is not datetime or (value.tzinfo is None) is django_settings.USE_TZ:
         raise Uncertain("a datetime that is not of the kind USE_TZ asks for")
-    return value.astimezone(timezone.utc) if value.tzinfo else value
+    return value.astimezone(UTC) if value.tzinfo else value
 
 
 def _decimal(field: Field[Any, Any], value: Any) -> Decimal:
@@ -136,7 +145,7 @@ def canonical(field: Field[Any, Any], value: object) -> object:
     target = _target(field)
     try:
         return _CANONICAL[type(target)](target, value)
-    except (TypeError, ValueError, ValidationError, InvalidOperation, KeyError, AssertionError) as error:
+    except (TypeError, ValueError, ValidationError, InvalidOperation, KeyError) as error:
         raise Uncertain(f"{value!r} is no value of {field}") from error
 
 
@@ -175,7 +184,13 @@ def _tag_columns(model: type[Model]) -> Iterator[str]:
         if field.column is None or (meta.auto_created and field.primary_key):
             # Nobody reads an m2m table by its own key, and m2m add() never learns the keys it made.
             continue
-        if field.unique or field.db_index or field.is_relation or field.name in named or field.attname in named:
+        if (
+            field.unique
+            or getattr(field, "db_index", False)
+            or field.is_relation
+            or field.name in named
+            or field.attname in named
+        ):
             yield field.column
     for name in getattr(meta, "pk_fields", ()):  # the parts of a composite key
         if name.name in local and not meta.auto_created:
@@ -215,9 +230,7 @@ def _describe(name: str, sharing: tuple[type[Model], ...], vendor: str) -> Facts
             if not _same_values(known, field):
                 doubtful.add(field.column)
     comparable = frozenset(
-        column
-        for column, field in fields.items()
-        if column not in doubtful and _has_canonical_values(field, vendor)
+        column for column, field in fields.items() if column not in doubtful and _has_canonical_values(field, vendor)
     )
     tag_columns = {column for model in sharing for column in _tag_columns(model)} & comparable
     tag_sets = {columns for model in sharing for columns in _tag_sets(model) if comparable.issuperset(columns)}
@@ -233,7 +246,7 @@ def _describe(name: str, sharing: tuple[type[Model], ...], vendor: str) -> Facts
     )
 
 
-@lru_cache(maxsize=None)
+@cache
 def _by_table() -> Mapping[str, tuple[type[Model], ...]]:
     found: dict[str, list[type[Model]]] = {}
     for model in apps.get_models(include_auto_created=True, include_swapped=True):
@@ -243,7 +256,7 @@ def _by_table() -> Mapping[str, tuple[type[Model], ...]]:
     return {name: tuple(sharing) for name, sharing in found.items() if sharing}
 
 
-@lru_cache(maxsize=None)
+@cache
 def _described(name: str, vendor: str) -> Facts | None:
     sharing = _by_table().get(name)
     return _describe(name, sharing, vendor) if sharing else None
@@ -255,7 +268,7 @@ def describe(name: str, vendor: str) -> Facts | None:
 
 
 def table_of(model: type[Model], vendor: str) -> Facts | None:
-    """The facts of *model*'s own table; ``None`` for models outside the app registry, as migrations and tests make them."""
+    """The facts of *model*'s own table; ``None`` for models outside the app registry, as migrations make them."""
     concrete = model._meta.concrete_model
     if concrete is None or model._meta.apps is not apps or not apps.models_ready:
         return None

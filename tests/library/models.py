@@ -14,7 +14,7 @@ from everfresh import CacheManager
 from tests.settings import DB
 
 if TYPE_CHECKING:
-    from django.db.models.manager import RelatedManager
+    from django.db.models.fields.related_descriptors import RelatedManager
 
 
 class Publisher(models.Model):

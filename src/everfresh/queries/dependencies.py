@@ -234,21 +234,22 @@ def _equalities(lookup: Lookup[Any], aliases: frozenset[str]) -> Iterator[Equali
             for target, value in zip(targets, rhs, strict=True):
                 yield Equality(lhs.alias, target.column, (value,))
         return
-    if type(lhs) is not Col or lhs.alias not in aliases:
+    if type(lhs) is not Col or lhs.alias not in aliases or lhs.target.column is None:
         return
     column = lhs.target.column
     if isinstance(lookup, Exact):
         if rhs is not None and not hasattr(rhs, "resolve_expression"):
             yield Equality(lhs.alias, column, (rhs,))
     elif isinstance(lookup, In):
-        if isinstance(rhs, list | tuple | set | frozenset) and not any(hasattr(v, "resolve_expression") for v in rhs):
-            if values := tuple(value for value in rhs if value is not None):
-                yield Equality(lhs.alias, column, values)
+        direct = isinstance(rhs, list | tuple | set | frozenset)
+        values = tuple(value for value in rhs if value is not None) if direct else ()
+        if values and not any(hasattr(value, "resolve_expression") for value in values):
+            yield Equality(lhs.alias, column, values)
     elif isinstance(lookup, IsNull) and rhs is True:
         yield Equality(lhs.alias, column, (None,))
 
 
-def _restriction(join: BaseTable) -> object:
+def _restriction(join: BaseTable | Join) -> object:
     """What a relation adds to its join's ON besides the columns, as a generic relation's content type."""
     field = getattr(join, "join_field", None)
     if field is None or not hasattr(field, "get_extra_restriction"):
@@ -260,8 +261,8 @@ def _columns_of(node: object) -> Iterator[tuple[str, str]]:
     """``(alias, column)`` of every column that *node* itself names in SQL."""
     if isinstance(node, Join):
         for left, right in node.join_cols:
-            yield node.parent_alias, left
-            yield node.table_alias, right
+            yield str(node.parent_alias), left
+            yield str(node.table_alias), right
         return
     alias = getattr(node, "alias", None)
     if not isinstance(alias, str):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from django.apps import apps
@@ -54,7 +54,7 @@ _DERIVED = frozenset(
         "used_aliases",
     }
 )
-"""Attributes that follow from the others. ``output_field`` is not among them: it may be given, and decides a cast's SQL."""
+"""Attributes that follow from the others. ``output_field`` is none: it may be given, and decides a cast's SQL."""
 
 _STRUCTURES = (BaseExpression, BaseTable, Combinable, FilteredRelation, Join, Node, Q, Query)
 
@@ -211,13 +211,22 @@ _WALKERS: dict[type, Walker] = {
 }
 
 
-@lru_cache(maxsize=None)
+_paths: dict[type, str] = {}
+
+
 def class_path(kind: type) -> str:
     """``module.qualname`` of a class that this name leads back to.
 
     Raises:
         Unencodable: for classes made inside functions: two of one name may render different SQL.
     """
+    path = _paths.get(kind)
+    if path is None:
+        path = _paths[kind] = _importable_path(kind)
+    return path
+
+
+def _importable_path(kind: type) -> str:
     found: Any = sys.modules.get(kind.__module__)
     for part in kind.__qualname__.split("."):
         found = getattr(found, part, None)
@@ -226,7 +235,7 @@ def class_path(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-@lru_cache(maxsize=None)
+@cache
 def _model_bytes(model: type[Model]) -> bytes:
     """What of a model decides its SQL and the meaning of its columns: a change of schema is another key."""
     meta = model._meta
@@ -238,7 +247,7 @@ def _model_bytes(model: type[Model]) -> bytes:
             meta.label,
             meta.db_table,
             [(field.attname, field.column, class_path(type(field))) for field in meta.concrete_fields],
-            list(meta.ordering),
+            list(meta.ordering or ()),
             [parent._meta.label for parent in meta.all_parents],
             django_settings.USE_TZ,
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from django.core.signals import setting_changed
 from django.db.models.expressions import BaseExpression, Value
@@ -76,9 +77,7 @@ def _refuse_modes(query: Query) -> None:
         raise Uncacheable("explain() asks the database about itself")
 
 
-def _derived(
-    query: Query, using: str, form: str, aggregates: Mapping[str, BaseExpression]
-) -> Clauses | _Refused:
+def _derived(query: Query, using: str, form: str, aggregates: Mapping[str, BaseExpression]) -> Clauses | _Refused:
     asked, resolved = _FORMS.get(form, _rows)(query, aggregates)
     try:
         return derive(asked, using, resolved)
@@ -104,10 +103,9 @@ def _aggregate(query: Query, aggregates: Mapping[str, BaseExpression]) -> Asked:
     for name, expression in aggregates.items():
         # As Django does it: one aggregate may refer to another by its name.
         asked.append_annotation_mask([name])
-        asked.annotations[name] = expression.resolve_expression(
-            asked, allow_joins=True, reuse=None, summarize=True
-        )
-    resolved = [asked.annotations.pop(name) for name in aggregates]
+        resolved: Any = expression.resolve_expression(asked, allow_joins=True, reuse=None, summarize=True)
+        asked.annotations[name] = resolved
+    computed: list[BaseExpression] = [asked.annotations.pop(name) for name in aggregates]
     asked.set_annotation_mask(query.annotation_select_mask)
     if not asked.is_sliced:
         asked.clear_ordering(force=True)
@@ -116,7 +114,7 @@ def _aggregate(query: Query, aggregates: Mapping[str, BaseExpression]) -> Asked:
         asked.default_cols = False
         asked.select = ()
         asked.add_annotation(Value(1), "everfresh_row")
-    return asked, resolved
+    return asked, computed
 
 
 _FORMS: Mapping[str, Callable[[Query, Mapping[str, BaseExpression]], Asked]] = {

@@ -31,7 +31,8 @@ def replay(queryset: QuerySet[Any], rows: Rows) -> list[Any]:
     compiler = queryset.query.get_compiler(queryset.db)
     compiler.setup_query()
     stand_in = _QuerySet(queryset, _Query(queryset.query, _Compiler(compiler, rows)))
-    return list(queryset._iterable_class(stand_in))
+    iterable: Any = queryset._iterable_class
+    return list(iterable(stand_in))
 
 
 class _StandIn:
@@ -40,7 +41,7 @@ class _StandIn:
     __slots__ = ("_other",)
 
     def __init__(self, other: object) -> None:
-        self._other = other
+        self._other: Any = other
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._other, name)

@@ -15,7 +15,8 @@ _VOLATILE = re.compile(
       | (?:clock|statement|transaction)_timestamp | timeofday | sys(?:date|timestamp) | getdate | unix_timestamp
       | utc_(?:date|time|timestamp) | cur(?:date|time)
       | random | rand | randomblob | random_normal | setseed | dbms_random | django_rand
-      | gen_random_uuid | uuid | uuid_short | newid | uuid[47] | uuidv[47] | uuid_generate_\w+ | sys_guid | gen_random_bytes
+      | gen_random_uuid | uuid | uuid_short | newid | uuid[47] | uuidv[47] | uuid_generate_\w+
+      | sys_guid | gen_random_bytes
       | nextval | currval | lastval | setval | last_insert_id | last_insert_rowid | row_count | found_rows | changes
       | total_changes | connection_id | session_user | inet_client_addr | txid_\w+ | pg_\w+ | sleep | benchmark
     )\b(?:\s*\(|(?<=_timestamp)|(?<=_date)|(?<=_time)|(?<=_user)|(?<=localtime)|(?<=sysdate))""",
@@ -23,7 +24,9 @@ _VOLATILE = re.compile(
 )
 
 _RELATIVE = frozenset({"now", "today", "tomorrow", "yesterday"})
-_TAKES_RELATIVE = re.compile(r"\b(?:date|time|datetime|strftime|julianday|unixepoch|cast|timestamp\w*)\b|::", re.IGNORECASE)
+_TAKES_RELATIVE = re.compile(
+    r"\b(?:date|time|datetime|strftime|julianday|unixepoch|cast|timestamp\w*)\b|::", re.IGNORECASE
+)
 _PSEUDO_TIME = re.compile(r"'(?:now|today|tomorrow|yesterday)'", re.IGNORECASE)
 
 

@@ -54,13 +54,12 @@ class _Statement:
     def __init__(self, compiler: SQLInsertCompiler | SQLUpdateCompiler | SQLDeleteCompiler, vendor: str) -> None:
         self.connection: BaseDatabaseWrapper = compiler.connection
         self.journal = journal_of(self.connection)
-        self.query = compiler.query
-        model = compiler.query.model
-        assert model is not None
-        self.model: type[Model] = model
-        self.name = model._meta.db_table
+        query: Any = compiler.query
+        self.query = query
+        self.model: type[Model] = query.model
+        self.name = self.model._meta.db_table
         self.place = table(self.connection.alias, self.name)
-        self.facts = table_of(model, vendor)
+        self.facts = table_of(self.model, vendor)
 
     @property
     def is_watched(self) -> bool:
@@ -96,7 +95,7 @@ class _Statement:
             quoted = self.connection.ops.quote_name(self.name)
             with self.connection.wrap_database_errors:
                 self.connection.ensure_connection()
-                self.connection.create_cursor().execute(f"DELETE FROM {quoted} WHERE 0").close()
+                self.connection.create_cursor().execute(f"DELETE FROM {quoted} WHERE 0").close()  # noqa: S608  a table's own name
             self.journal.write_locked = True
 
 
@@ -153,7 +152,7 @@ def capture_insert(compiler: SQLInsertCompiler, run: Callable[[], list[Any]]) ->
 
 
 def _inserted_images(compiler: SQLInsertCompiler, facts: Facts, rows: list[Any]) -> Iterator[Image]:
-    query = compiler.query
+    query: Any = compiler.query
     if query.on_conflict == OnConflict.UPDATE:
         raise Uncertain("rows that were there before may have changed")
     given = {field.column: field for field in query.fields}
@@ -188,7 +187,7 @@ def capture_update(compiler: SQLUpdateCompiler, run: Callable[[], T], count: Cal
         count: the number of rows it matched, from what *run* gave.
     """
     statement = _Statement(compiler, compiler.connection.vendor)
-    if not compiler.query.values or not statement.is_watched:
+    if not statement.query.values or not statement.is_watched:
         # No values: only the tables of parents are updated, each by a statement of its own.
         return run()
     with statement.under_way():
@@ -203,7 +202,7 @@ class _Update:
         self.statement = statement
         self.facts = facts
         self.compiler = compiler
-        self.assigned: dict[str, Any] = {field.column: value for field, _, value in compiler.query.values}
+        self.assigned: dict[str, Any] = {field.column: value for field, _, value in statement.query.values}
         watched = dict.fromkeys([*facts.tagged(), *(column for column in self.assigned if column in facts.comparable)])
         self.columns = list(watched)
 
@@ -321,7 +320,7 @@ def _changed_by_database(model: type[Model]) -> Iterator[str]:
             action = getattr(relation, "on_delete", None)
             if not relation.auto_created or not hasattr(action, "on_delete_sql"):
                 continue
-            child = relation.related_model
+            child: Any = relation.related_model
             yield child._meta.db_table
             if child not in seen:
                 # A cascade may go on; after SET NULL nothing more happens, but looking costs nothing.

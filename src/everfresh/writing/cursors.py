@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from itertools import chain
+from types import TracebackType
 from typing import Any, TypeVar
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -103,8 +104,10 @@ def wrap_unparsed(connection: BaseDatabaseWrapper, name: str, function: Callable
             names = effect.tables
             if names is not None and not names:
                 return function(*args, **kwargs)
-            return _Spanning(written(connection, names), function(*args, **kwargs)) if name == "copy" else _all_of(
-                connection, names, function, args, kwargs
+            return (
+                _Spanning(written(connection, names), function(*args, **kwargs))
+                if name == "copy"
+                else _all_of(connection, names, function, args, kwargs)
             )
         with written(connection, None):
             return function(*args, **kwargs)
@@ -138,8 +141,10 @@ class _Spanning:
             self._around.__exit__(type(error), error, error.__traceback__)
             raise
 
-    def __exit__(self, *error: Any) -> Any:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
         try:
-            return self._copy.__exit__(*error)
+            return self._copy.__exit__(kind, error, traceback)
         finally:
             self._around.__exit__(None, None, None)

@@ -11,10 +11,19 @@ from django.db.models import Field, Model
 from django.db.models.sql import Query
 
 from everfresh.conf import settings
-from everfresh.tables import Facts, Uncertain, canonical
+from everfresh.tables import Facts, canonical
 from everfresh.tags import Table, Tag
 
-__all__ = ["Image", "Key", "deleted_or_inserted", "images_by_key", "is_plain", "select_images", "updated", "whole_table"]
+__all__ = [
+    "Image",
+    "Key",
+    "deleted_or_inserted",
+    "images_by_key",
+    "is_plain",
+    "select_images",
+    "updated",
+    "whole_table",
+]
 
 Image = Mapping[str, object]
 """Canonical values by column."""
@@ -65,7 +74,9 @@ def _holds_query(node: Any) -> bool:
     if hasattr(node, "get_source_expressions"):
         children += node.get_source_expressions()
     return any(
-        _holds_query(child) for child in children if hasattr(child, "children") or hasattr(child, "get_source_expressions")
+        _holds_query(child)
+        for child in children
+        if hasattr(child, "children") or hasattr(child, "get_source_expressions")
     )
 
 
@@ -73,7 +84,7 @@ def images_by_key(
     connection: BaseDatabaseWrapper, model: type[Model], facts: Facts, keys: Sequence[Key], columns: Sequence[str]
 ) -> dict[Key, Image] | None:
     """The images of the rows with these primary keys, as they are now."""
-    query = Query(model)
+    query: Any = Query(model)
     query.add_filter("pk__in", [key if len(key) > 1 else key[0] for key in keys])
     return select_images(connection, query, facts, columns, lock=None)
 
@@ -126,10 +137,11 @@ def _single_table(matching: Query) -> Query:
         return query
     # Joined rows cannot be locked apart, nor grouped ones at all.
     query.add_fields([field.name for field in matching.get_meta().pk_fields])
-    outer = Query(matching.model)
+    outer: Any = Query(matching.model)
     outer.add_filter("pk__in", query)
     outer.clear_select_clause()
-    return outer
+    single: Query = outer
+    return single
 
 
 def _fetch(connection: BaseDatabaseWrapper, query: Query) -> list[Sequence[Any]]:
