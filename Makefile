@@ -10,7 +10,7 @@ need = $(PYTHON3) tools/machine.py
 servers = redis postgresql mariadb memcached mysqlclient
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test prove bench lint docs lock clean
+.PHONY: help demo test prove bench lint format docs lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -40,6 +40,11 @@ lint: ## Style (ruff), types (mypy), layers (import-linter)
 	.venvs/lint/bin/ruff format --check .
 	.venvs/lint/bin/python -m mypy
 	.venvs/lint/bin/lint-imports --no-logo
+
+format: ## Let ruff mend what it can
+	@$(env) lint
+	.venvs/lint/bin/ruff check --fix-only --quiet .
+	.venvs/lint/bin/ruff format .
 
 docs: ## The manual, in docs/_build/html
 	@$(env) docs
