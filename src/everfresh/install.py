@@ -110,6 +110,9 @@ def aggregate(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def get(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
+    if bool(querysets.wanted_policy(self, "get")) is bool(querysets.wanted_policy(self, "fetch")):
+        return original(self, *args, **kwargs)
+    # The rows it fetches are to be cached as a get() is, not as a list.
     return original(querysets.with_policy(self, operation="get"), *args, **kwargs)
 
 

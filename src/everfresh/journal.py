@@ -193,7 +193,10 @@ def _isolation_level(connection: BaseDatabaseWrapper) -> str:
     if connection.vendor == "postgresql":
         question = "SELECT current_setting('transaction_isolation')"
     elif connection.vendor == "mysql":
-        question = "SELECT @@transaction_isolation"
+        # Django sets what its OPTIONS say, by default READ COMMITTED, on every connection.
+        if level := getattr(connection, "isolation_level", None):
+            return str(level)
+        question = "SHOW VARIABLES WHERE Variable_name IN ('tx_isolation', 'transaction_isolation')"
     else:
         # SQLite reads a snapshot; of others we know nothing, and a snapshot is the careful guess.
         return "snapshot"
@@ -202,7 +205,7 @@ def _isolation_level(connection: BaseDatabaseWrapper) -> str:
         connection.ensure_connection()
         with connection.connection.cursor() as cursor:
             cursor.execute(question)
-            (level,) = cursor.fetchone()
+            level = cursor.fetchone()[-1]
     return str(level).lower().replace("-", " ")
 
 

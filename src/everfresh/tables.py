@@ -306,6 +306,9 @@ def logical_database(alias: str) -> str:
     It holds the database's own name, so that test databases and their parallel clones are kept apart, and for
     a database in this process's memory the process. It holds no host: another process may know the server by another.
     """
+    if alias not in connections.settings:
+        # A connection of Django's own making, as the one that creates test databases.
+        return alias
     return _logical(alias, str(connections[alias].settings_dict["NAME"]), os.getpid())
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from django.db import transaction
+from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import AutoField, Model
 from django.db.models.constants import OnConflict
@@ -19,7 +19,7 @@ from django.db.models.sql.compiler import SQLDeleteCompiler, SQLInsertCompiler, 
 
 from everfresh.conf import settings
 from everfresh.events import Invalidated, emit
-from everfresh.journal import Journal, journal_of
+from everfresh.journal import journal_of
 from everfresh.tables import Facts, Uncertain, canonical, describe, table, table_of
 from everfresh.tags import Kind, Tag
 from everfresh.writing.images import (
@@ -68,7 +68,8 @@ class _Statement:
         return facts is not None and not facts.excluded
 
     def record(self, moved: Iterable[Tag]) -> None:
-        self.journal.record(announce(self.name, moved))
+        if self.journal.in_transaction:
+            self.journal.record(announce(self.name, moved))
 
     def record_whole_table(self) -> None:
         self.record(whole_table(self.place))
@@ -77,13 +78,35 @@ class _Statement:
     def under_way(self) -> Iterator[None]:
         """In a transaction, and with its own SQL known to the cursor as captured."""
         outermost = not self.journal.capturing
-        with _in_transaction(self.connection, self.journal):
+        with self._in_transaction():
             self.journal.capturing = True
             try:
                 yield
             finally:
                 if outermost:
                     self.journal.capturing = False
+
+    @contextmanager
+    def _in_transaction(self) -> Iterator[None]:
+        connection = self.connection
+        if self.journal.in_transaction:
+            yield
+        elif connection.alias not in connections.settings or connections[connection.alias] is not connection:
+            # A copy of a connection, which atomic() cannot find by its alias: the statement is its own COMMIT.
+            with self.journal.writing(announce(self.name, whole_table(self.place))):
+                yield
+        else:
+            block = transaction.atomic(using=connection.alias, savepoint=False)
+            with _unlogged(connection):
+                block.__enter__()
+            try:
+                yield
+            except BaseException as error:
+                with _unlogged(connection):
+                    block.__exit__(type(error), error, error.__traceback__)
+                raise
+            with _unlogged(connection):
+                block.__exit__(None, None, None)
 
     def take_write_lock(self) -> None:
         """On SQLite: become the writer before reading old rows.
@@ -97,24 +120,6 @@ class _Statement:
                 self.connection.ensure_connection()
                 self.connection.create_cursor().execute(f"DELETE FROM {quoted} WHERE 0").close()  # noqa: S608  a table's own name
             self.journal.write_locked = True
-
-
-@contextmanager
-def _in_transaction(connection: BaseDatabaseWrapper, journal: Journal) -> Iterator[None]:
-    if journal.in_transaction:
-        yield
-        return
-    block = transaction.atomic(using=connection.alias, savepoint=False)
-    with _unlogged(connection):
-        block.__enter__()
-    try:
-        yield
-    except BaseException as error:
-        with _unlogged(connection):
-            block.__exit__(type(error), error, error.__traceback__)
-        raise
-    with _unlogged(connection):
-        block.__exit__(None, None, None)
 
 
 @contextmanager
@@ -190,6 +195,10 @@ def capture_update(compiler: SQLUpdateCompiler, run: Callable[[], T], count: Cal
     if not statement.query.values or not statement.is_watched:
         # No values: only the tables of parents are updated, each by a statement of its own.
         return run()
+    if compiler.__dict__.get("_everfresh_captured"):
+        # Django's "update returning" falls back on a plain update of the same compiler: one statement, captured once.
+        return run()
+    compiler.__dict__["_everfresh_captured"] = True
     with statement.under_way():
         if statement.facts is None:
             statement.record_whole_table()
