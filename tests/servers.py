@@ -329,7 +329,9 @@ class MariaDBServer(Server):
     def prepare(self) -> None:
         """See `Server.prepare`."""
         options = ("--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db")
-        self._run(_path("mariadb-install-db"), *options, f"--datadir={self.directory / 'data'}")
+        # Not /tmp, where the files of two installations at once have the same names.
+        places = (f"--datadir={self.directory / 'data'}", f"--tmpdir={self.directory}")
+        self._run(_path("mariadb-install-db"), *options, *places)
 
     def command(self) -> list[str]:
         """See `Server.command`."""
@@ -337,6 +339,7 @@ class MariaDBServer(Server):
             _path("mariadbd"),
             "--no-defaults",
             f"--datadir={self.directory / 'data'}",
+            f"--tmpdir={self.directory}",
             f"--bind-address={self.host}",
             f"--port={self.port}",
             "--socket=mariadb.sock",  # within the data directory: a longer name might not fit
