@@ -24,10 +24,10 @@ def test_distribution_is_named_django_everfresh() -> None:
 
 
 def test_required_dependencies_are_few() -> None:
-    """Without extras only Django, msgspec and sqlglot are installed."""
+    """Without extras only Django and msgspec are installed."""
     required = metadata.requires("django-everfresh") or []
 
-    assert ["django", "msgspec", "sqlglot"] == sorted(
+    assert ["django", "msgspec"] == sorted(
         requirement.split(">")[0] for requirement in required if "extra ==" not in requirement
     )
 
