@@ -119,6 +119,9 @@ class Settings:
     on_mark_failure: str = "retry"
     """When a write cannot be marked before COMMIT: ``"retry"`` (go on, retry until it is sent) or ``"raise"``."""
 
+    verify: float = 0.0
+    """The share of hits, from 0 to 1, that are computed again and compared."""
+
     limits: Limits = field(default_factory=Limits)
     """See :class:`Limits`."""
 
@@ -199,6 +202,12 @@ def _failure(value: object) -> str:
     return str(value)
 
 
+def _share(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise _Wrong("a share from 0 (no hit is computed again) to 1 (every hit is)")
+    return float(value)
+
+
 def _limits(value: object) -> Limits:
     names = {item.name.upper(): item for item in fields(Limits)}
     if not isinstance(value, Mapping):
@@ -249,6 +258,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "EXCLUDE": _labels,
     "FROM_CACHE": _bool,
     "ON_MARK_FAILURE": _failure,
+    "VERIFY": _share,
     "LIMITS": _limits,
 }
 

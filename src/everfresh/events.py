@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 
-__all__ = ["Invalidated", "Outcome", "Read", "emit", "listening"]
+__all__ = ["Invalidated", "Outcome", "Read", "Verified", "emit", "listening"]
 
 
 class Outcome(Enum):
@@ -51,7 +51,23 @@ class Invalidated:
     """Was it the whole table, because the rows were not known?"""
 
 
-Event = Read | Invalidated
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """A hit was computed again (``VERIFY``)."""
+
+    stale: bool
+    """Did the answer differ, though no tag had moved?"""
+
+    key: str
+    clauses: tuple[str, ...]
+    """In words."""
+
+    versions: tuple[bytes | None, ...]
+    cached: object
+    computed: object
+
+
+Event = Read | Invalidated | Verified
 
 _listeners: list[Callable[[Event], None]] = []
 

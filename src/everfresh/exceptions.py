@@ -3,6 +3,7 @@
 Errors that reach a user of the library::
 
     EverfreshError
+     +- StaleAnswer              a hit was computed again and differs, though nothing was written since
      +- InvalidationNotSent      a write's tags could not be marked and the policy is "raise"
      +- StoreMisconfigured       the cache alias cannot hold Everfresh's entries
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 __all__ = [
     "EverfreshError",
     "InvalidationNotSent",
+    "StaleAnswer",
     "StoreMisconfigured",
     "Uncacheable",
     "Unencodable",
@@ -29,6 +31,10 @@ class EverfreshError(Exception):
 
 class InvalidationNotSent(EverfreshError):
     """The tags of a write could not be marked before its COMMIT, and ``ON_MARK_FAILURE`` is ``"raise"``."""
+
+
+class StaleAnswer(EverfreshError):
+    """A cached answer is not what the database gives now, and no write explains it. Please report it."""
 
 
 class StoreMisconfigured(EverfreshError):

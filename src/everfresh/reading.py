@@ -6,8 +6,11 @@ else take the versions -> compute -> store under the versions that were taken *b
 
 from __future__ import annotations
 
+import logging
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
+from random import random
 from typing import Generic, TypeVar
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -15,14 +18,17 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from everfresh import codec
 from everfresh.clauses import Clauses
 from everfresh.conf import settings
-from everfresh.events import Outcome
+from everfresh.events import Outcome, Verified, emit
 from everfresh.exceptions import Unencodable
 from everfresh.journal import Journal, journal_of
+from everfresh.signals import stale_answer
 from everfresh.stores import Store, current_store
 
 __all__ = ["Answer", "Body", "Wanted", "read"]
 
 T = TypeVar("T")
+
+log = logging.getLogger("everfresh")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,9 @@ class Body(Generic[T]):
 
     decode: Callable[[bytes | memoryview], T | codec.Miss]
     """Gives ``codec.MISS`` for bytes it does not know, never an exception."""
+
+    same: Callable[[T, T], bool] = operator.eq
+    """Are two answers the same? Rows may come in any order that the query leaves open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +88,8 @@ def read(wanted: Wanted, connection: BaseDatabaseWrapper, compute: Callable[[], 
     if snapshot.entry is not None:
         value = _valid(snapshot.entry, snapshot.versions, wanted.clauses, body)
         if not isinstance(value, codec.Miss):
+            if settings().verify and random() < settings().verify:  # noqa: S311  a share, not a secret
+                _verify(store, wanted, snapshot.versions, value, compute, body)
             return Answer(value, Outcome.HIT)
     return _fill(store, wanted, compute, body)
 
@@ -103,6 +114,26 @@ def _valid(entry: bytes, live: tuple[bytes | None, ...], clauses: Clauses, body:
             return codec.MISS
         packed = codec.unpack_body(entry, len(live))
     return codec.MISS if packed is None else body.decode(packed)
+
+
+def _verify(
+    store: Store,
+    wanted: Wanted,
+    versions: tuple[bytes | None, ...],
+    cached: T,
+    compute: Callable[[], T],
+    body: Body[T],
+) -> None:
+    """Compute a hit again. A difference is a stale answer, unless a tag moved meanwhile."""
+    computed = compute()
+    differs = not body.same(cached, computed)
+    stale = differs and store.read(wanted.key, wanted.names).versions == versions
+    words = tuple(wanted.clauses.words())
+    event = Verified(stale=stale, key=wanted.key, clauses=words, versions=versions, cached=cached, computed=computed)
+    emit(event)
+    if stale:
+        log.error("A stale answer under %s, which is stale when %s: %r, not %r.", wanted.key, words, cached, computed)
+        stale_answer.send(sender=None, event=event)
 
 
 def _fill(store: Store, wanted: Wanted, compute: Callable[[], T], body: Body[T]) -> Answer[T]:
