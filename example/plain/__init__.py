@@ -1,0 +1,1 @@
+"""The same project with Everfresh taken out: what the demo compares with."""
