@@ -32,6 +32,7 @@ __all__ = [
     "every_table",
     "forget_tables",
     "logical_database",
+    "may_lag",
     "table",
     "table_of",
 ]
@@ -288,28 +289,49 @@ def every_table(vendor: str) -> Iterator[Facts]:
             yield facts
 
 
-def _place(alias: str) -> tuple[str, str, str, str]:
+def _names(alias: str) -> tuple[str, str]:
     given = connections[alias].settings_dict
-    return given["ENGINE"], str(given["HOST"]), str(given["PORT"]), str(given["NAME"])
+    return given["ENGINE"], str(given["NAME"])
+
+
+def _first_of_its_name(alias: str) -> str:
+    return next(other for other in connections if _names(other) == _names(alias))
 
 
 @lru_cache(maxsize=1024)
 def _logical(alias: str, name: str, process: int) -> str:
-    first = next(other for other in connections if _place(other) == _place(alias))
+    first = _first_of_its_name(alias)
     in_memory = connections[alias].vendor == "sqlite" and (name == ":memory:" or "mode=memory" in name)
     return f"{first}:{name}@{process}" if in_memory else f"{first}:{name}"
 
 
 def logical_database(alias: str) -> str:
-    """The name that all aliases of one physical database share in this project's tags and keys.
+    """The name that all aliases of one database share in this project's tags and keys.
 
     It holds the database's own name, so that test databases and their parallel clones are kept apart, and for
-    a database in this process's memory the process. It holds no host: another process may know the server by another.
+    a database in this process's memory the process. It holds no host: a pooler, a socket and a replica are other
+    roads to the same rows. Databases of one name on several servers share their tags, which only costs precision.
     """
     if alias not in connections.settings:
         # A connection of Django's own making, as the one that creates test databases.
         return alias
     return _logical(alias, str(connections[alias].settings_dict["NAME"]), os.getpid())
+
+
+def may_lag(alias: str) -> bool:
+    """May *alias* lead to a replica, whose rows are older than the tags?
+
+    It may when another alias, named earlier, leads to a database of the same name on another server, or when
+    the settings declare it a mirror.
+    """
+    return _may_lag(alias, str(connections[alias].settings_dict["NAME"]))
+
+
+@lru_cache(maxsize=1024)
+def _may_lag(alias: str, _name: str) -> bool:
+    given = connections[alias].settings_dict
+    first = connections[_first_of_its_name(alias)].settings_dict
+    return bool(given["TEST"].get("MIRROR")) or any(given[part] != first[part] for part in ("HOST", "PORT"))
 
 
 def table(alias: str, name: str) -> Table:

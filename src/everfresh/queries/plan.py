@@ -16,7 +16,7 @@ from everfresh.exceptions import Uncacheable
 from everfresh.queries.dependencies import derive
 from everfresh.queries.fingerprint import fingerprint
 from everfresh.reading import Wanted
-from everfresh.tables import logical_database
+from everfresh.tables import logical_database, may_lag
 
 __all__ = ["plan"]
 
@@ -51,7 +51,7 @@ def plan(
     Raises:
         Uncacheable: with the reason.
     """
-    _refuse_modes(query)
+    _refuse_modes(query, using)
     identity = fingerprint(query, form, logical_database(using), dict(aggregates or {}))
     clauses = _memory.get(identity)
     if clauses is None:
@@ -70,7 +70,9 @@ def plan(
     )
 
 
-def _refuse_modes(query: Query) -> None:
+def _refuse_modes(query: Query, using: str) -> None:
+    if may_lag(using):
+        raise Uncacheable(f"the database {using!r} may be a replica, which lags behind what was written")
     if query.select_for_update:
         raise Uncacheable("select_for_update() locks rows in the database")
     if query.explain_info:
