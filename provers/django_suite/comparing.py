@@ -1,0 +1,178 @@
+"""Two runs of one suite, test by test."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from provers.django_suite.expected import EXPECTED
+
+__all__ = ["MINIMUM", "Comparison", "Label", "Run", "compare"]
+
+MINIMUM = Path(__file__).with_name("minimum_hits.json")
+"""Hits that each label must at least have, or the run proved nothing."""
+
+BAD = frozenset({"fail", "error", "unexpected success", "never run"})
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run."""
+
+    outcomes: dict[str, tuple[str, str]]
+    """Status and traceback by test id."""
+
+    seconds: float
+    reads: dict[str, Counter[str]]
+    reasons: dict[str, Counter[str]]
+    wrong: list[dict[str, str]]
+
+    @classmethod
+    def of(cls, folder: Path) -> Run:
+        """The run whose files are in *folder*."""
+        outcomes: dict[str, tuple[str, str]] = {}
+        for line in (folder / "outcomes.jsonl").read_text().splitlines():
+            name, status, _, detail = json.loads(line)
+            if outcomes.get(name, ("",))[0] not in BAD:
+                outcomes[name] = (status, detail)
+        counts: dict[str, Any] = {"reads": {}, "reasons": {}, "wrong": []}
+        if (folder / "counts.json").exists():
+            counts = json.loads((folder / "counts.json").read_text())
+        seconds = json.loads((folder / "run.json").read_text())["seconds"]
+        return cls(
+            outcomes=outcomes,
+            seconds=seconds,
+            reads={label: Counter(reads) for label, reads in counts["reads"].items()},
+            reasons={label: Counter(reasons) for label, reasons in counts["reasons"].items()},
+            wrong=counts["wrong"],
+        )
+
+
+@dataclass(slots=True)
+class Label:
+    """What became of one label."""
+
+    tests: int = 0
+    skipped: int = 0
+    failed_plain: int = 0
+    failed_cached: int = 0
+    new_failures: int = 0
+    hits: int = 0
+    echoes: int = 0
+    fills: int = 0
+    misses: int = 0
+    bypasses: int = 0
+    verified: int = 0
+    minimum: int = 0
+
+
+@dataclass(slots=True)
+class Comparison:
+    """The outcome."""
+
+    labels: dict[str, Label]
+    new: dict[str, str]
+    """Tests that pass without and fail with Everfresh, and are not expected to: how they fail."""
+
+    expected: dict[str, str]
+    """Those that are expected to, and did: why."""
+
+    needless: list[str]
+    """Expected to fail, and passed."""
+
+    wrong: list[dict[str, str]]
+    """Answers that were stale, or did not come back as they were stored."""
+
+    reasons: Counter[str]
+    seconds: tuple[float, float]
+    about: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def too_few_hits(self) -> list[str]:
+        """Labels that have not the hits they need to prove anything."""
+        return [name for name, label in self.labels.items() if label.hits < label.minimum]
+
+    @property
+    def is_proved(self) -> bool:
+        """Did nothing get worse, and was the cache at work?"""
+        return bool(self.labels) and not (self.new or self.wrong or self.too_few_hits)
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, for a report."""
+        return {
+            "about": self.about,
+            "seconds": {"plain": round(self.seconds[0], 1), "cached": round(self.seconds[1], 1)},
+            "totals": asdict(self.total()),
+            "labels": {name: asdict(label) for name, label in self.labels.items()},
+            "new_failures": self.new,
+            "expected_failures": self.expected,
+            "needlessly_expected": self.needless,
+            "wrong_answers": self.wrong,
+            "too_few_hits": self.too_few_hits,
+            "reasons": dict(self.reasons.most_common()),
+        }
+
+    def total(self) -> Label:
+        """The sum of all labels."""
+        sums = Counter[str]()
+        for label in self.labels.values():
+            sums.update(asdict(label))
+        return Label(**sums)
+
+
+def compare(plain: Run, cached: Run, *, whole: bool) -> Comparison:
+    """Compare two runs.
+
+    Args:
+        plain: without Everfresh.
+        cached: with it.
+        whole: are they of whole labels, so that a minimum of hits can be asked of each?
+    """
+    labels: defaultdict[str, Label] = defaultdict(Label)
+    new: dict[str, str] = {}
+    expected: dict[str, str] = {}
+    needless = []
+    minimum = json.loads(MINIMUM.read_text()) if MINIMUM.exists() and whole else {}
+    for name in sorted(cached.outcomes.keys() | plain.outcomes.keys()):
+        before = plain.outcomes.get(name, ("never run", ""))[0]
+        after, detail = cached.outcomes.get(name, ("never run", ""))
+        row = labels[_label(name)]
+        row.tests += 1
+        row.skipped += before == "skip"
+        row.failed_plain += before in BAD
+        row.failed_cached += after in BAD
+        worse = before not in BAD and (after in BAD or (after == "skip") is not (before == "skip"))
+        # What cannot be set up has an id of its own, and no counterpart where it can.
+        worse |= before == "never run" and after in BAD
+        if worse and name not in EXPECTED:
+            row.new_failures += 1
+            new[name] = f"{after}: {detail}"
+        elif worse:
+            expected[name] = EXPECTED[name]
+        elif name in EXPECTED and before not in BAD:
+            needless.append(name)
+    for name, row in labels.items():
+        reads = cached.reads.get(name, Counter())
+        row.hits, row.fills, row.misses, row.bypasses = (reads[key] for key in ("hit", "fill", "miss", "bypass"))
+        row.echoes, row.verified = reads["echo"], reads["verified"]
+        row.minimum = minimum.get(name, 0)
+    reasons = Counter[str]()
+    for found in cached.reasons.values():
+        reasons.update(found)
+    return Comparison(
+        dict(sorted(labels.items())),
+        new,
+        expected,
+        needless,
+        cached.wrong,
+        reasons,
+        (plain.seconds, cached.seconds),
+    )
+
+
+def _label(name: str) -> str:
+    # "setUpClass (queries.tests.Queries1Tests)"
+    return name.rpartition("(")[2].partition(".")[0].rstrip(")")

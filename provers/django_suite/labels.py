@@ -1,0 +1,28 @@
+"""Which labels of the suite are run where none is named: all that touch the ORM."""
+
+from __future__ import annotations
+
+__all__ = ["ORM"]
+
+ORM = (
+    "queries expressions aggregation aggregation_regress annotations lookup prefetch_related select_related"
+    " select_related_onetoone select_related_regress many_to_many many_to_one many_to_one_null one_to_one m2m_and_m2o"
+    " m2m_intermediary m2m_multiple m2m_recursive m2m_regress m2m_signals m2m_through m2m_through_regress m2o_recursive"
+    " model_inheritance model_inheritance_regress delete delete_regress update update_only_fields bulk_create basic"
+    " get_or_create get_earliest_or_latest get_object_or_404 transactions transaction_hooks composite_pk foreign_object"
+    " generic_relations generic_relations_regress multiple_database model_fields serializers fixtures fixtures_regress"
+    " timezones datetimes dates datatypes defer defer_regress expressions_case expressions_window filtered_relation"
+    " known_related_objects null_queries null_fk null_fk_ordering ordering order_with_respect_to proxy_models"
+    " proxy_model_inheritance raw_query reverse_lookup select_for_update save_delete_hooks custom_lookups"
+    " custom_managers custom_methods custom_pk custom_columns db_functions db_typecasts db_utils distinct_on_fields"
+    " empty empty_models extra_regress field_defaults field_subclassing force_insert_update from_db_value or_lookups"
+    " xor_lookups queryset_pickle async constraints indexes introspection inspectdb schema backends migrations"
+    " migrations2 migrate_signals migration_test_data_persistence managers_regress max_lengths model_enums model_forms"
+    " model_formsets model_formsets_regress model_indexes model_meta model_options model_package model_regress"
+    " model_utils mutually_referential nested_foreign_keys pagination properties reserved_names signals str"
+    " string_lookup swappable_models unmanaged_models validation contenttypes_tests auth_tests admin_views"
+    " admin_changelist admin_filters admin_inlines admin_ordering admin_utils admin_widgets admin_docs generic_views"
+    " generic_inline_admin inline_formsets modeladmin sessions_tests sites_tests sites_framework flatpages_tests"
+    " redirects_tests sitemaps_tests syndication_tests test_client test_client_regress test_utils test_runner"
+    " view_tests cache servers user_commands"
+).split()

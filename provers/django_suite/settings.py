@@ -1,0 +1,23 @@
+"""The suite's own settings, on the database and the store that `provers.django_suite.__main__` chose."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from test_sqlite import *  # noqa: F403  the suite's
+
+CHOSEN: dict[str, Any] = json.loads(os.environ["EVERFRESH_DJANGO_SUITE"])
+
+if CHOSEN["databases"]:
+    DATABASES = CHOSEN["databases"]
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+TEST_RUNNER = "provers.django_suite.inside.Runner"
+
+if CHOSEN["cached"]:
+    from provers.django_suite.inside import namespace
+
+    # An alias of its own: many tests put something else in the place of "default".
+    CACHES["everfresh"] = CHOSEN["cache"]
+    EVERFRESH = {"CACHE": "everfresh", "CACHE_ALL": True, "EXCLUDE": [], "PREFIX": namespace}
