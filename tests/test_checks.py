@@ -1,0 +1,73 @@
+"""System checks: each id with its text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import override_settings
+
+from everfresh.checks import check_settings
+
+LOCMEM = "django.core.cache.backends.locmem.LocMemCache"
+LARGE = {"BACKEND": LOCMEM, "OPTIONS": {"MAX_ENTRIES": 100_000}}
+
+
+def found(**changes: Any) -> list[tuple[str | None, str]]:
+    """The ids and texts of the messages under settings that are right but for *changes*."""
+    given = {"DEBUG": True, "CACHES": {"default": LARGE}, "EVERFRESH": {}} | changes
+    with override_settings(**given):
+        return [(message.id, str(message.msg)) for message in check_settings()]
+
+
+def test_all_well() -> None:
+    """Nothing wrong, nothing said."""
+    assert found() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        pytest.param({"EVERFRESH": {"CACH": 1}}, ("everfresh.E001", "EVERFRESH has an unknown key 'CACH'."), id="E001"),
+        pytest.param({"EVERFRESH": {"CACHE": 1}}, ("everfresh.E002", "EVERFRESH['CACHE'] is 1."), id="E002"),
+        pytest.param(
+            {"EVERFRESH": {"MODELS": {"library.Boook": {}}}},
+            ("everfresh.E003", "EVERFRESH['MODELS'] names 'library.boook', which is not installed."),
+            id="E003 model",
+        ),
+        pytest.param(
+            {"EVERFRESH": {"MODELS": {"library.Book": {"tag_fields": ["titel"]}}}},
+            ("everfresh.E003", "EVERFRESH['MODELS']['library.book'] names 'titel', which library.Book lacks."),
+            id="E003 field",
+        ),
+        pytest.param(
+            {"EVERFRESH": {"CACHE": "redis"}},
+            ("everfresh.E004", "EVERFRESH['CACHE'] is 'redis', which CACHES does not define."),
+            id="E004",
+        ),
+        pytest.param(
+            {"DEBUG": False},
+            ("everfresh.W001", "The cache 'default' lives in the memory of one process, and DEBUG is False."),
+            id="W001",
+        ),
+        pytest.param(
+            {"CACHES": {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}},
+            ("everfresh.W002", "The cache 'default' stores nothing."),
+            id="W002",
+        ),
+        pytest.param(
+            {"CACHES": {"default": {"BACKEND": LOCMEM}}},
+            ("everfresh.W003", "The cache 'default' holds 300 entries."),
+            id="W003",
+        ),
+    ],
+)
+def test_message(changes: dict[str, Any], expected: tuple[str, str]) -> None:
+    """Each mistake has an id and a sentence."""
+    assert found(**changes) == [expected]
+
+
+def test_hints() -> None:
+    """Each message says the way out."""
+    with override_settings(EVERFRESH={"CACHE": "redis", "CACH": 1, "MODELS": {"a.b": {}}}):
+        assert all(message.hint for message in check_settings())
