@@ -52,7 +52,15 @@ def install() -> None:
     _replace(CursorWrapper, _execute_with_wrappers, callproc)
     _replace(CursorWrapper, _of_driver, name="__getattr__")
     _replace(
-        BaseDatabaseWrapper, commit, rollback, close, set_autocommit, savepoint, savepoint_commit, savepoint_rollback
+        BaseDatabaseWrapper,
+        connect,
+        commit,
+        rollback,
+        close,
+        set_autocommit,
+        savepoint,
+        savepoint_commit,
+        savepoint_rollback,
     )
 
 
@@ -177,6 +185,10 @@ def _of_driver(original: Original, self: Any, name: str) -> Any:
 
 
 # BaseDatabaseWrapper
+
+
+def connect(original: Original, self: Any) -> None:
+    transactions.around_connect(self, lambda: original(self))
 
 
 def commit(original: Original, self: Any) -> None:

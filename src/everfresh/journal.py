@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from secrets import token_hex
+from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -18,7 +19,7 @@ from everfresh.conf import settings
 from everfresh.exceptions import InvalidationNotSent
 from everfresh.stores import LocalStore, current_store
 
-__all__ = ["Journal", "journal_of"]
+__all__ = ["Journal", "has_begun", "journal_of"]
 
 log = logging.getLogger("everfresh")
 
@@ -41,14 +42,20 @@ class Journal:
         self._frames = [_Frame(None)]
         self._overlays: dict[bool, LocalStore] = {}
         self._isolation: str | None = None
-        self.capturing = False
-        """Is a compiler's write under way, whose statements need no parsing?"""
+        self.own_sql: list[str] = []
+        """Statements that compilers have made and that are recorded by their rows; all others need reading."""
+
+        self.begins_itself = False
+        """Is Django saying BEGIN, which is not the user's raw SQL?"""
 
         self.begun_by_hand = False
         """Was a transaction opened by ``cursor.execute("BEGIN")``, unseen by Django?"""
 
         self.snapshot_by_hand = False
-        """Did raw SQL ask for another isolation level than the connection's?"""
+        """Did raw SQL ask for another isolation level, for this transaction at least?"""
+
+        self._level_by_hand = False
+        """Did raw SQL ever do so on this connection, so that what Django knows of it need not be true?"""
 
         self.write_locked = False
         """Does this transaction already hold SQLite's write lock?"""
@@ -66,11 +73,19 @@ class Journal:
     @property
     def reads_snapshot(self) -> bool:
         """May this transaction's queries see a state older than the versions a reader takes now?"""
+        connection = self._connection
+        if connection.vendor == "sqlite" and not self.snapshot_by_hand:
+            # With autocommit off, the driver begins before the first write only: until then each query sees the latest.
+            return has_begun(connection)
         return self.snapshot_by_hand or self._isolation_level() != "read committed"
+
+    def isolate_by_hand(self) -> None:
+        """Raw SQL is about to set an isolation level, whichever and for how long."""
+        self.snapshot_by_hand = self._level_by_hand = True
 
     def _isolation_level(self) -> str:
         if self._isolation is None:
-            self._isolation = _isolation_level(self._connection)
+            self._isolation = _isolation_level(self._connection, ask=self._level_by_hand)
         return self._isolation
 
     def touches(self, names: Iterable[str]) -> list[bool]:
@@ -110,7 +125,12 @@ class Journal:
         """
         names = list(dict.fromkeys(name for frame in self._frames for name in frame.tags))
         with self.publishing(names):
-            yield
+            try:
+                yield
+            except BaseException:
+                # Committed or not: what this transaction has read for itself may be neither.
+                self.discard_answers()
+                raise
         self.forget()
 
     @contextmanager
@@ -124,6 +144,8 @@ class Journal:
             store.mark(names, writer, settings().limits.mark_seconds)
         except InvalidationNotSent:
             if settings().on_mark_failure == "raise":
+                # Part of it may have arrived, and nothing will be written under it.
+                store.done(names, writer)
                 raise
             # The write goes on. Until the store has heard of it, this process trusts none of these tags.
             store.keep(names, writer)
@@ -152,7 +174,12 @@ class Journal:
             # The savepoint itself stays, until it is released.
             del self._frames[depth + 1 :]
             self._frames[depth].tags.clear()
+        self.discard_answers()
+
+    def discard_answers(self) -> None:
+        """What was read after an own write is no longer so; what was written is not said to be undone."""
         self._overlays.clear()
+        self.write_locked = False
 
     def _depth(self, savepoint: str) -> int | None:
         for depth in range(len(self._frames) - 1, 0, -1):
@@ -169,10 +196,15 @@ class Journal:
             self._isolation = None
         self.begun_by_hand = self.snapshot_by_hand = self.write_locked = False
 
+    def connected(self) -> None:
+        """There is a new connection, and whatever SQL set it up was Django's or the project's own way to do so."""
+        self._isolation = None
+        self.snapshot_by_hand = self._level_by_hand = False
+
     def reconnected(self) -> None:
         """The connection was closed: what it had not committed is gone, and the next one may be set up otherwise."""
         self.forget()
-        self._isolation = None
+        self.connected()
 
     # Reading
 
@@ -188,13 +220,13 @@ class Journal:
         return self._overlays[alone]
 
 
-def _isolation_level(connection: BaseDatabaseWrapper) -> str:
+def _isolation_level(connection: BaseDatabaseWrapper, *, ask: bool) -> str:
     """The level of this connection's transactions, lower case; anything but "read committed" is a snapshot."""
     if connection.vendor == "postgresql":
         question = "SELECT current_setting('transaction_isolation')"
     elif connection.vendor == "mysql":
         # Django sets what its OPTIONS say, by default READ COMMITTED, on every connection.
-        if level := getattr(connection, "isolation_level", None):
+        if not ask and (level := getattr(connection, "isolation_level", None)):
             return str(level)
         question = "SHOW VARIABLES WHERE Variable_name IN ('tx_isolation', 'transaction_isolation')"
     else:
@@ -207,6 +239,12 @@ def _isolation_level(connection: BaseDatabaseWrapper) -> str:
             cursor.execute(question)
             level = cursor.fetchone()[-1]
     return str(level).lower().replace("-", " ")
+
+
+def has_begun(connection: BaseDatabaseWrapper) -> bool:
+    """Is a transaction open in SQLite itself, whatever Django thinks?"""
+    driver: Any = connection.connection
+    return driver is not None and not connection.closed_in_transaction and bool(driver.in_transaction)
 
 
 def journal_of(connection: BaseDatabaseWrapper) -> Journal:

@@ -52,6 +52,7 @@ class _Statement:
     """One INSERT, UPDATE or DELETE on one table."""
 
     def __init__(self, compiler: SQLInsertCompiler | SQLUpdateCompiler | SQLDeleteCompiler, vendor: str) -> None:
+        self.compiler = compiler
         self.connection: BaseDatabaseWrapper = compiler.connection
         self.journal = journal_of(self.connection)
         query: Any = compiler.query
@@ -77,14 +78,35 @@ class _Statement:
     @contextmanager
     def under_way(self) -> Iterator[None]:
         """In a transaction, and with its own SQL known to the cursor as captured."""
-        outermost = not self.journal.capturing
-        with self._in_transaction():
-            self.journal.capturing = True
+        with self._in_transaction(), self._known_sql():
             try:
                 yield
-            finally:
-                if outermost:
-                    self.journal.capturing = False
+            except BaseException:
+                # It may have been executed before something raised, and somebody may catch that and commit.
+                self.record_whole_table()
+                raise
+
+    @contextmanager
+    def _known_sql(self) -> Iterator[None]:
+        """Tell the cursor which statements are this compiler's own.
+
+        Not all that run in the meantime are: a field's ``pre_save()`` or an execute wrapper may run raw SQL.
+        """
+        compiler: Any = self.compiler
+        known = self.journal.own_sql
+        at = len(known)
+
+        def as_sql(*args: Any, **kwargs: Any) -> Any:
+            made = type(compiler).as_sql(compiler, *args, **kwargs)
+            known.extend(sql for sql, _ in (made if isinstance(made, list) else [made]))
+            return made
+
+        compiler.as_sql = as_sql
+        try:
+            yield
+        finally:
+            compiler.__dict__.pop("as_sql", None)
+            del known[at:]
 
     @contextmanager
     def _in_transaction(self) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from itertools import chain
@@ -33,30 +34,59 @@ def run_statement(connection: BaseDatabaseWrapper, sql: Any, run: Callable[[], T
         run: executes it.
     """
     journal = journal_of(connection)
-    if journal.capturing:
+    if journal.begins_itself or any(sql is own for own in journal.own_sql):
         return run()
-    effect = effect_of(_text(connection, sql), connection.vendor)
+    text = _text(connection, sql)
+    effect = effect_of(text, connection.vendor)
     if effect.control is not None:
-        return _run_control(connection, journal, effect, run)
+        return _run_control(connection, text, effect, run)
     if effect.tables is not None and not effect.tables:
         return run()
     with written(connection, effect.tables):
         return run()
 
 
-def _run_control(connection: BaseDatabaseWrapper, journal: Journal, effect: Effect, run: Callable[[], T]) -> T:
+def _run_control(connection: BaseDatabaseWrapper, text: str, effect: Effect, run: Callable[[], T]) -> T:
+    journal, control = journal_of(connection), effect.control
     with written(connection, effect.tables):
-        if effect.control in (Control.COMMIT, Control.MAY_COMMIT):
-            with journal.committing():
-                return run()
-        if effect.control is Control.ISOLATION:
-            journal.snapshot_by_hand = True
-        result = run()
-        if effect.control is Control.BEGIN:
-            journal.begun_by_hand = True
-        elif effect.control is Control.ROLLBACK and journal.begun_by_hand:
-            journal.forget()
-        return result
+        try:
+            # MySQL commits what is open before it begins anew.
+            if control in (Control.COMMIT, Control.MAY_COMMIT) or (
+                control is Control.BEGIN and connection.vendor == "mysql"
+            ):
+                with journal.committing():
+                    return run()
+            if control is Control.ISOLATION:
+                journal.isolate_by_hand()
+            result = run()
+            if control is Control.ROLLBACK and journal.begun_by_hand:
+                journal.forget()
+            elif control in (Control.ROLLBACK, Control.ROLLBACK_TO):
+                # What is left in the journal is invalidated in vain, at worst.
+                journal.discard_answers()
+            return result
+        finally:
+            journal.begun_by_hand = _is_begun(connection, text, effect, journal)
+
+
+_BEGINS = re.compile(r"(?:^|;)\s*(?:begin|start\s+transaction)\b|\band\s+chain\b", re.IGNORECASE)
+
+
+def _is_begun(connection: BaseDatabaseWrapper, text: str, effect: Effect, journal: Journal) -> bool:
+    """Is a transaction open that Django knows nothing of, now that *text* was run?"""
+    driver: Any = connection.connection
+    if driver is None or connection.in_atomic_block or not connection.autocommit:
+        return False
+    match connection.vendor:
+        case "sqlite":
+            return bool(driver.in_transaction)
+        case "postgresql":
+            return bool(driver.info.transaction_status)  # 0: idle
+    # The driver does not know: the last word on it is that of the text.
+    if effect.control in (Control.COMMIT, Control.ROLLBACK, Control.MAY_COMMIT, Control.ISOLATION):
+        stays = journal.begun_by_hand and effect.control is Control.ISOLATION
+        return stays or _BEGINS.search(text) is not None
+    return journal.begun_by_hand or effect.control is Control.BEGIN
 
 
 @contextmanager
@@ -97,8 +127,6 @@ def wrap_unparsed(connection: BaseDatabaseWrapper, name: str, function: Callable
     """*function* of a driver's cursor, run as what it is: SQL in its first argument, or a table's name."""
 
     def run(*args: Any, **kwargs: Any) -> Any:
-        if journal_of(connection).capturing:
-            return function(*args, **kwargs)
         if name in ("copy", "stream"):
             effect = effect_of(_text(connection, args[0] if args else kwargs.get("statement", "")), connection.vendor)
             names = effect.tables
@@ -110,6 +138,10 @@ def wrap_unparsed(connection: BaseDatabaseWrapper, name: str, function: Callable
                 else _all_of(connection, names, function, args, kwargs)
             )
         with written(connection, None):
+            if name == "executescript" and journal_of(connection).in_transaction:
+                # SQLite's driver commits what is open before it runs a script.
+                with journal_of(connection).committing():
+                    return function(*args, **kwargs)
             return function(*args, **kwargs)
 
     return run

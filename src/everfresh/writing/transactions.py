@@ -13,11 +13,12 @@ from typing import Any, TypeVar
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from everfresh.exceptions import InvalidationNotSent
-from everfresh.journal import journal_of
+from everfresh.journal import has_begun, journal_of
 
 __all__ = [
     "around_close",
     "around_commit",
+    "around_connect",
     "around_rollback",
     "around_savepoint",
     "around_savepoint_commit",
@@ -42,22 +43,47 @@ def around_commit(connection: BaseDatabaseWrapper, run: Callable[[], None]) -> N
 def around_set_autocommit(connection: BaseDatabaseWrapper, autocommit: bool, run: Callable[[], None]) -> None:
     """``set_autocommit()``: switching it on commits what is open, switching it off begins."""
     journal = journal_of(connection)
-    # What Django says to begin or end a transaction is not the user's raw SQL.
-    was_capturing, journal.capturing = journal.capturing, True
-    try:
-        if autocommit and not journal.is_empty:
-            with journal.committing():
-                run()
-        else:
+    if not autocommit:
+        journal.begins_itself = True
+        try:
             run()
-    finally:
-        journal.capturing = was_capturing
+        finally:
+            journal.begins_itself = False
+    elif journal.is_empty:
+        run()
+    else:
+        # on_commit hooks of an earlier commit() run in here; they are to find this one done.
+        has_hooks, connection.run_commit_hooks_on_set_autocommit_on = (
+            connection.run_commit_hooks_on_set_autocommit_on,
+            False,
+        )
+        with journal.committing():
+            run()
+        if has_hooks:
+            connection.run_and_clear_commit_hooks()
 
 
 def around_rollback(connection: BaseDatabaseWrapper, run: Callable[[], None]) -> None:
     """``rollback()``: nothing was marked, so there is nothing to take back."""
+    journal = journal_of(connection)
+    if _has_committed_itself(connection) and not journal.is_empty:
+        with journal.committing():
+            run()
+    else:
+        run()
+        journal.forget()
+
+
+def _has_committed_itself(connection: BaseDatabaseWrapper) -> bool:
+    # SQLite's executescript() commits what is open, and what follows it commits by itself: Django's block goes on
+    # without a transaction.
+    return connection.vendor == "sqlite" and not has_begun(connection)
+
+
+def around_connect(connection: BaseDatabaseWrapper, run: Callable[[], None]) -> None:
+    """``connect()``: Django sets the isolation level by SQL of its own, as its OPTIONS say."""
     run()
-    journal_of(connection).forget()
+    journal_of(connection).connected()
 
 
 def around_close(connection: BaseDatabaseWrapper, run: Callable[[], None]) -> None:
