@@ -87,13 +87,17 @@ class _Derivation:
         """Add the clauses of *query* and of those inside; give the columns that these name of aliases outside."""
         if id(query) in self.seen:
             return self.seen[id(query)][1]
-        if query.extra or query.extra_tables or query.extra_order_by:
+        own = self._prefetched_columns(query)
+        if not own.keys() >= {sql for sql, _ in query.extra.values()} or query.extra_tables or query.extra_order_by:
             raise Uncacheable("extra() holds SQL whose tables are not known")
         named: Columns = {}
         nested: list[Query] = []
         for node in _nodes([*self._roots(query), *also]):
             if isinstance(node, Query):
                 nested.append(node)
+            elif isinstance(node, RawSQL) and node.sql in own:
+                alias, column = own[node.sql]
+                named.setdefault(alias, set()).add(column)
             elif isinstance(node, RawSQL | ExtraWhere):
                 raise Uncacheable("it holds raw SQL whose tables are not known")
             else:
@@ -107,6 +111,18 @@ class _Derivation:
         outside = {alias: columns for alias, columns in named.items() if alias not in query.alias_map}
         self.seen[id(query)] = query, outside
         return outside
+
+    def _prefetched_columns(self, query: Query) -> dict[str, tuple[str, str]]:
+        """The columns of a join table, by their SQL, that Django selects by ``extra()`` to prefetch a many-to-many."""
+        if not any(name.startswith("_prefetch_related_val_") for name in query.extra):
+            return {}
+        quoted = connections[self.using].ops.quote_name
+        return {
+            f"{quoted(alias)}.{quoted(column)}": (alias, column)
+            for alias, source in query.alias_map.items()
+            if (facts := describe(source.table_name, self.vendor)) is not None
+            for column in facts.fields
+        }
 
     def _roots(self, query: Query) -> list[object]:
         """Everything whose SQL is part of the query's: also what only compiling it brings to light."""
