@@ -68,6 +68,11 @@ class Label:
     verified: int = 0
     minimum: int = 0
 
+    @property
+    def served(self) -> int:
+        """How often a test was given what had been in the store."""
+        return self.hits + self.echoes
+
 
 @dataclass(slots=True)
 class Comparison:
@@ -93,7 +98,7 @@ class Comparison:
     @property
     def too_few_hits(self) -> list[str]:
         """Labels that have not the hits they need to prove anything."""
-        return [name for name, label in self.labels.items() if label.hits < label.minimum]
+        return [name for name, label in self.labels.items() if label.served < label.minimum]
 
     @property
     def is_proved(self) -> bool:
@@ -174,5 +179,5 @@ def compare(plain: Run, cached: Run, *, whole: bool) -> Comparison:
 
 
 def _label(name: str) -> str:
-    # "setUpClass (queries.tests.Queries1Tests)"
+    # A class that could not be set up has an id such as this: setUpClass (queries.tests.Queries1Tests).
     return name.rpartition("(")[2].partition(".")[0].rstrip(")")

@@ -50,15 +50,15 @@ class Outcomes(unittest.TextTestResult):
         self._worst: tuple[str, str] = ("pass", "")
         self._started = 0.0
 
-    def startTest(self, test: unittest.TestCase) -> None:
+    def startTest(self, test: unittest.TestCase) -> None:  # noqa: D102, N802  unittest's
         self._worst = ("pass", "")
         self._started = time.perf_counter()
         counts.label = test.id().partition(".")[0]
-        if not isinstance(test, TestCase):
+        if CHOSEN["committed"] or not isinstance(test, TestCase):
             _enter(test.id())
         super().startTest(test)
 
-    def stopTest(self, test: unittest.TestCase) -> None:
+    def stopTest(self, test: unittest.TestCase) -> None:  # noqa: D102, N802  unittest's
         super().stopTest(test)
         self._write(test.id(), *self._worst)
 
@@ -74,28 +74,28 @@ class Outcomes(unittest.TextTestResult):
         elif self._worst[0] not in ("fail", "error"):
             self._worst = (status, detail)
 
-    def addError(self, test: Any, err: Any) -> None:
+    def addError(self, test: Any, err: Any) -> None:  # noqa: D102, N802  unittest's
         super().addError(test, err)
         self._note(test, "error", self._text(err))
 
-    def addFailure(self, test: Any, err: Any) -> None:
+    def addFailure(self, test: Any, err: Any) -> None:  # noqa: D102, N802  unittest's
         super().addFailure(test, err)
         self._note(test, "fail", self._text(err))
 
-    def addSubTest(self, test: Any, subtest: Any, err: Any) -> None:
+    def addSubTest(self, test: Any, subtest: Any, err: Any) -> None:  # noqa: D102, N802  unittest's
         super().addSubTest(test, subtest, err)
         if err is not None:
             self._note(test, "fail", f"{subtest}\n{self._text(err)}")
 
-    def addSkip(self, test: Any, reason: str) -> None:
+    def addSkip(self, test: Any, reason: str) -> None:  # noqa: D102, N802  unittest's
         super().addSkip(test, reason)
         self._note(test, "skip", reason)
 
-    def addExpectedFailure(self, test: Any, err: Any) -> None:
+    def addExpectedFailure(self, test: Any, err: Any) -> None:  # noqa: D102, N802  unittest's
         super().addExpectedFailure(test, err)
         self._note(test, "expected failure")
 
-    def addUnexpectedSuccess(self, test: Any) -> None:
+    def addUnexpectedSuccess(self, test: Any) -> None:  # noqa: D102, N802  unittest's
         super().addUnexpectedSuccess(test)
         self._note(test, "unexpected success")
 
@@ -252,9 +252,17 @@ def _enter_by_class() -> None:
     SimpleTestCase.setUpClass = setUpClass  # type: ignore[assignment]
 
 
+def _commit_everything() -> None:
+    """Run each ``TestCase`` as Django does where a database has no transactions: every write is a COMMIT of its own."""
+    TestCase._databases_support_transactions = classmethod(lambda _cls: False)  # type: ignore[assignment]
+
+
 def main() -> int:
     """Run the suite."""
     import runtests  # type: ignore[import-not-found]  # the suite's
+
+    if CHOSEN["committed"]:
+        _commit_everything()
 
     options = {
         "verbosity": 1, "interactive": False, "failfast": False, "keepdb": False, "reverse": False,
@@ -280,6 +288,6 @@ def main() -> int:
 
 if __name__ == "__main__":
     # Django finds the runner by its path: there must be one module of these globals.
-    from provers.django_suite import inside
+    from provers.django_suite import inside  # noqa: PLW0406
 
     sys.exit(inside.main())

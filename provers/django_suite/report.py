@@ -21,7 +21,7 @@ def show(found: Comparison, *, details: bool) -> None:
     for column in COLUMNS:
         table.add_column(column, justify="right")
     for name, label in found.labels.items():
-        few = " [red]too few[/red]" if label.hits < label.minimum else ""
+        few = " [red]too few[/red]" if label.served < label.minimum else ""
         table.add_row(name + few, *_cells(label))
     table.add_section()
     table.add_row("all", *_cells(found.total()))
