@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # where `exampl
 if TYPE_CHECKING:
     from example.measuring import Measurement
 
-WIDTH = 108
+WIDTH = 110
 
 
 def main() -> int:
