@@ -112,7 +112,11 @@ def exists(original: Original, self: Any) -> Any:
 
 def aggregate(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
     if (policy := querysets.wanted_policy(self, "aggregate")) and not self.query.distinct_fields:
-        expressions = {**{getattr(each, "default_alias", ""): each for each in args}, **kwargs}
+        try:
+            expressions = {**{each.default_alias: each for each in args}, **kwargs}
+        except (AttributeError, TypeError):
+            # Django has its own words for that.
+            return original(self, *args, **kwargs)
         return querysets.cached_aggregate(self, policy, lambda: original(self, *args, **kwargs), expressions)
     return original(self, *args, **kwargs)
 

@@ -6,13 +6,13 @@ installed (:mod:`everfresh.install`), whatever its class.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from django.core.exceptions import FieldError
 from django.db import connections
 from django.db.models import Manager, Model, QuerySet
 from django.db.models.expressions import BaseExpression
@@ -40,6 +40,8 @@ __all__ = [
     "policy_of",
     "wanted_policy",
 ]
+
+log = logging.getLogger("everfresh")
 
 _T = TypeVar("_T")
 _Q = TypeVar("_Q", bound=QuerySet[Any])
@@ -184,11 +186,7 @@ def cached_aggregate(
     expressions: Mapping[str, BaseExpression],
 ) -> dict[str, Any]:
     """``aggregate()``."""
-    try:
-        answer = _answer(queryset, policy, "aggregate", _VALUE, compute, expressions)
-    except (AttributeError, FieldError, TypeError, ValueError):
-        # It cannot be resolved against the query: Django's own words for that are better than ours.
-        answer = None
+    answer = _answer(queryset, policy, "aggregate", _VALUE, compute, expressions)
     return compute() if answer is None else answer.value
 
 
@@ -206,6 +204,11 @@ def _answer(
         wanted = plan(queryset.query, queryset.db, form, policy.timeout, expressions)
     except Uncacheable as refusal:
         emit(Read(Outcome.BYPASS, refusal.reason, label))
+        return None
+    except Exception as error:
+        # The database may answer what we stumble over; if it cannot either, its own words say why.
+        log.debug("Everfresh could not look at a query of %s.", label, exc_info=True)
+        emit(Read(Outcome.BYPASS, f"{type(error).__name__} while looking at the query: {error}", label))
         return None
     answer: Answer[_T] = read(wanted, connections[queryset.db], compute, body)
     emit(Read(answer.outcome, answer.reason, label))

@@ -92,15 +92,24 @@ Asked = tuple[Query, list[BaseExpression]]
 
 
 def _rows(query: Query, _aggregates: Mapping[str, BaseExpression]) -> Asked:
-    return query.clone(), []
+    return _own(query), []
 
 
 def _exists(query: Query, _aggregates: Mapping[str, BaseExpression]) -> Asked:
-    return query.exists(), []
+    return _own(query).exists(), []
+
+
+def _own(query: Query) -> Query:
+    """A clone that shares nothing which compiling changes: Django's own clones share ``selected``."""
+    own: Any = query.clone()
+    if getattr(own, "selected", None) is not None:
+        own.selected = dict(own.selected)
+    own.combined_queries = tuple(_own(member) for member in own.combined_queries)
+    return own  # type: ignore[no-any-return]
 
 
 def _aggregate(query: Query, aggregates: Mapping[str, BaseExpression]) -> Asked:
-    asked = query.clone()
+    asked: Any = _own(query)
     asked.select_related = False
     for name, expression in aggregates.items():
         # As Django does it: one aggregate may refer to another by its name.
@@ -115,6 +124,7 @@ def _aggregate(query: Query, aggregates: Mapping[str, BaseExpression]) -> Asked:
         # Rows are counted or summed, not returned: the columns nobody names do not matter.
         asked.default_cols = False
         asked.select = ()
+        asked.selected = None
         asked.add_annotation(Value(1), "everfresh_row")
     return asked, computed
 

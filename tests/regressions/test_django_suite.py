@@ -1,0 +1,74 @@
+"""What Django's own test suite found in the core, each in its smallest form."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from django.db.models import F, Sum, Value
+
+from everfresh.events import Outcome, Read, listening
+from tests.library.models import Author, Book, Tag
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def reads() -> Iterator[list[Read]]:
+    """The reads of this test, as they happen."""
+    seen: list[Read] = []
+    with listening(lambda event: seen.append(event) if isinstance(event, Read) else None):
+        yield seen
+
+
+def outcomes(reads: list[Read]) -> list[Outcome]:
+    """How they were answered."""
+    return [read.outcome for read in reads]
+
+
+def test_values_then_aggregate(reads: list[Read]) -> None:
+    """``values()`` names its columns by their place in a select that counting empties."""
+    author = Author.objects.create(name="a")
+    Book.objects.create(author=author, pages=3)
+    for _ in range(2):
+        assert Book.objects.cache().values("pages").aggregate(total=Sum("pages")) == {"total": 3}
+        assert Book.objects.cache().values("author", "pages").count() == 1
+    assert outcomes(reads) == [Outcome.FILL, Outcome.FILL, Outcome.HIT, Outcome.HIT]
+
+
+def test_union_ordered_by_what_its_members_do_not_select(reads: list[Read]) -> None:
+    """Compiling such a union changes it, and Django's clones share what is changed."""
+    for name in "ab":
+        Tag.objects.create(name=name)
+
+    def ordered() -> list[str]:
+        first = Tag.objects.annotate(kind=Value(2)).filter(name="a")
+        second = Tag.objects.annotate(kind=Value(1)).filter(name="b")
+        return list(first.union(second).cache().order_by("kind").values_list("name", flat=True))
+
+    assert ordered() == ["b", "a"]
+    assert ordered() == ["b", "a"]
+    assert outcomes(reads) == [Outcome.FILL, Outcome.HIT]
+
+
+def test_aggregate_without_a_name_is_refused_in_djangos_words() -> None:
+    """Only keyword arguments can name what has no name of its own."""
+    with pytest.raises(TypeError, match="Complex aggregates require an alias"):
+        Book.objects.cache().aggregate(Sum(F("pages") + F("views")))
+
+
+def test_error_of_ours_never_fails_a_query(reads: list[Read], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever goes wrong while a query is looked at, the database answers it."""
+
+    def broken(*_args: object, **_kwargs: object) -> None:
+        raise IndexError("tuple index out of range")
+
+    Tag.objects.create(name="a")
+    monkeypatch.setattr("everfresh.queries.plan.derive", broken)
+    assert [tag.name for tag in Tag.objects.cache().filter(name__contains="a")] == ["a"]
+    assert Tag.objects.cache().filter(name__contains="a").count() == 1
+    assert [read.outcome for read in reads] == [Outcome.BYPASS, Outcome.BYPASS]
+    assert "IndexError" in reads[0].reason
