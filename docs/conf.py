@@ -1,6 +1,12 @@
 """The manual's settings. `make docs` builds it with every warning an error."""
 
+from __future__ import annotations
+
 from importlib import metadata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 project = "Everfresh"
 author = "Everfresh contributors"
@@ -20,4 +26,19 @@ autodoc_typehints = "description"
 nitpick_ignore_regex = [
     # No inventories are fetched, so that the manual builds without a network.
     (r"py:.*", r"(django|collections|typing|types|datetime)\..*"),
+    # Type variables of our own.
+    (r"py:.*", r"everfresh\..*\._[A-Z]"),
+    # Documented under the name it is imported by.
+    (r"py:.*", r"everfresh\.stores\.guard\.GuardedStore"),
 ]
+
+
+def _whole(_app: object, what: str, _name: str, _thing: object, _options: object, lines: list[str]) -> None:
+    # Napoleon takes what stands before a colon for the type of an attribute; our sentences have colons.
+    if what == "attribute":
+        lines[:0] = ["..", ""]
+
+
+def setup(app: Sphinx) -> None:
+    """Connect before Napoleon does."""
+    app.connect("autodoc-process-docstring", _whole, priority=400)
