@@ -37,7 +37,7 @@ def main() -> int:
             "labels": labels,
             "patterns": options.k,
             "echo": not options.no_echo,
-            "verify": options.verify,
+            "verify": float(options.verify),
             "committed": options.committed,
         }
         plain = Run.of(Path(options.plain)) if options.plain else _run(tests, work / "plain", place, cached=False)

@@ -89,7 +89,7 @@ class Comparison:
     """Expected to fail, and passed."""
 
     wrong: list[dict[str, str]]
-    """Answers that were stale, or did not come back as they were stored."""
+    """Answers that were stale or did not come back as they were stored; queries that Django compiles and we do not."""
 
     reasons: Counter[str]
     seconds: tuple[float, float]

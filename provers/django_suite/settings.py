@@ -20,4 +20,10 @@ if CHOSEN["cached"]:
 
     # An alias of its own: many tests put something else in the place of "default".
     CACHES["everfresh"] = CHOSEN["cache"]
-    EVERFRESH = {"CACHE": "everfresh", "CACHE_ALL": True, "EXCLUDE": [], "PREFIX": namespace}
+    EVERFRESH = {
+        "CACHE": "everfresh",
+        "CACHE_ALL": True,
+        "EXCLUDE": [],
+        "PREFIX": namespace,
+        "VERIFY": CHOSEN["verify"],
+    }
