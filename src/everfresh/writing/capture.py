@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import AutoField, Model
+from django.db.models import AutoField, Field, Model
 from django.db.models.constants import OnConflict
 from django.db.models.sql.compiler import SQLDeleteCompiler, SQLInsertCompiler, SQLUpdateCompiler
 
@@ -33,7 +33,7 @@ from everfresh.writing.images import (
     whole_table,
 )
 
-__all__ = ["announce", "capture_delete", "capture_insert", "capture_update"]
+__all__ = ["announce", "capture_delete", "capture_insert", "capture_update", "changed_by_database"]
 
 T = TypeVar("T")
 
@@ -276,7 +276,7 @@ class _Update:
             if column not in self.facts.comparable:
                 continue
             try:
-                literal[column] = canonical(self.facts.fields[column], _plain_value(value))
+                literal[column] = canonical(self.facts.fields[column], _plain_value(self.facts.fields[column], value))
             except Uncertain:
                 computed.add(column)
         if not computed:
@@ -296,9 +296,9 @@ class _Update:
         ]
 
 
-def _plain_value(value: Any) -> Any:
-    # update(author=instance) is prepared by the field, as in the compiler.
-    return value.pk if isinstance(value, Model) else value
+def _plain_value(field: Field[Any, Any], value: Any) -> Any:
+    # As the compiler does it: update(owner=instance) stores what the foreign key points to, not always the key.
+    return value.prepare_database_save(field) if isinstance(value, Model) else value
 
 
 def _pin_to_rows(connection: BaseDatabaseWrapper, query: Any, rows: dict[Key, Image]) -> None:
@@ -321,7 +321,7 @@ def capture_delete(compiler: SQLDeleteCompiler, run: Callable[[], T], count: Cal
     if not statement.is_watched:
         return run()
     with statement.under_way():
-        for name in _changed_by_database(statement.model):
+        for name in changed_by_database(statement.model):
             statement.journal.record(announce(name, whole_table(table(statement.connection.alias, name))))
         if statement.facts is None:
             statement.record_whole_table()
@@ -342,7 +342,7 @@ def capture_delete(compiler: SQLDeleteCompiler, run: Callable[[], T], count: Cal
         return result
 
 
-def _changed_by_database(model: type[Model]) -> Iterator[str]:
+def changed_by_database(model: type[Model]) -> Iterator[str]:
     """The tables whose rows the database itself changes when a row of *model* goes (``DB_CASCADE`` and its kin)."""
     seen: set[type[Model]] = set()
     waiting = [model]

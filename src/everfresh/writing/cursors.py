@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from everfresh.journal import Journal, journal_of
-from everfresh.tables import every_table, table
-from everfresh.writing.capture import announce
+from everfresh.tables import describe, every_table, table
+from everfresh.writing.capture import announce, changed_by_database
 from everfresh.writing.images import whole_table
 from everfresh.writing.statements import Control, Effect, effect_of
 
@@ -97,10 +97,16 @@ def written(connection: BaseDatabaseWrapper, names: Iterable[str] | None) -> Ite
     if names is None:
         found = sorted({name for same in known.values() for name in same})
     else:
-        found = sorted({name for given in names for name in known.get(given, ())})
+        found = sorted(_with_cascades({name for given in names for name in known.get(given, ())}, connection.vendor))
     moved = [announce(name, whole_table(table(connection.alias, name))) for name in found]
     with journal.writing(chain.from_iterable(moved)):
         yield
+
+
+def _with_cascades(names: set[str], vendor: str) -> set[str]:
+    """These tables, and those whose rows the database itself changes when rows of these go."""
+    described = [facts for name in names if (facts := describe(name, vendor)) is not None]
+    return names.union(*(changed_by_database(model) for facts in described for model in facts.models))
 
 
 def _known_tables(vendor: str) -> dict[str, list[str]]:
