@@ -235,16 +235,19 @@ def _catch_stumbles() -> None:
         except Uncacheable:
             raise
         except Exception:
-            told = traceback.format_exc()
-            try:
-                before.get_compiler(using).as_sql()
-            except Exception:  # noqa: BLE001  a query that is wrong in itself
-                raise from None
-            if form != "aggregate":
-                counts.found("stumble", told)
+            if form != "aggregate" and _compiles(before, using):
+                counts.found("stumble", traceback.format_exc())
             raise
 
     querysets.plan = plan_or_tell
+
+
+def _compiles(query: Any, using: str) -> bool:
+    try:
+        query.get_compiler(using).as_sql()
+    except Exception:  # noqa: BLE001  it is wrong in itself
+        return False
+    return True
 
 
 # What is relaxed, and what tells tests apart
