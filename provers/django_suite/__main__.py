@@ -40,7 +40,9 @@ def main() -> int:
             "verify": float(options.verify),
             "committed": options.committed,
         }
-        plain = Run.of(Path(options.plain)) if options.plain else _run(tests, work / "plain", place, cached=False)
+        plain = (
+            Run.of(Path(options.plain), labels) if options.plain else _run(tests, work / "plain", place, cached=False)
+        )
         cached = _run(tests, work / "cached", place, cached=True)
     found = compare(plain, cached, whole=not (options.k or any("." in label for label in labels)))
     found.about = {"django": django.get_version(), "db": options.db, "store": options.store, "python": sys.version}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,11 +32,13 @@ class Run:
     wrong: list[dict[str, str]]
 
     @classmethod
-    def of(cls, folder: Path) -> Run:
-        """The run whose files are in *folder*."""
+    def of(cls, folder: Path, labels: Sequence[str] = ()) -> Run:
+        """The run whose files are in *folder*, or its part with these *labels*."""
         outcomes: dict[str, tuple[str, str]] = {}
         for line in (folder / "outcomes.jsonl").read_text().splitlines():
             name, status, _, detail = json.loads(line)
+            if labels and not any(f"{_label(name)}.".startswith(f"{label}.") for label in labels):
+                continue
             if outcomes.get(name, ("",))[0] not in BAD:
                 outcomes[name] = (status, detail)
         counts: dict[str, Any] = {"reads": {}, "reasons": {}, "wrong": []}
