@@ -13,6 +13,10 @@ from tests.library.models import Author, Book, Tag
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pytest_django.fixtures import Settings
+
+    from tests.conftest import Configure
+
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
@@ -72,3 +76,19 @@ def test_error_of_ours_never_fails_a_query(reads: list[Read], monkeypatch: pytes
     assert Tag.objects.cache().filter(name__contains="a").count() == 1
     assert [read.outcome for read in reads] == [Outcome.BYPASS, Outcome.BYPASS]
     assert "IndexError" in reads[0].reason
+
+
+def test_store_that_cannot_be_opened(configure: Configure, settings: Settings, reads: list[Read]) -> None:
+    """Tests put other caches in the place of ours: slower, never broken, and nothing stale when ours is back."""
+    Tag.objects.create(name="a")
+    assert [tag.name for tag in Tag.objects.cache()] == ["a"]
+    caches = settings.CACHES
+    settings.CACHES = {"other": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    try:
+        assert [tag.name for tag in Tag.objects.cache()] == ["a"]
+        Tag.objects.update(name="b")
+        assert [tag.name for tag in Tag.objects.cache()] == ["b"]
+    finally:
+        settings.CACHES = caches
+    assert [tag.name for tag in Tag.objects.cache()] == ["b"]
+    assert outcomes(reads) == [Outcome.FILL, Outcome.MISS, Outcome.MISS, Outcome.FILL]

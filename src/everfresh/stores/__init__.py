@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from everfresh.conf import settings
-from everfresh.stores.aliases import close_stores, open_store
+from everfresh.stores.aliases import close_stores, open_store, usable_store
 from everfresh.stores.base import Fill, Snapshot, Store
 from everfresh.stores.guard import GuardedStore
 from everfresh.stores.local import LocalStore
@@ -14,4 +14,4 @@ __all__ = ["Fill", "GuardedStore", "LocalStore", "Snapshot", "Store", "close_sto
 def current_store() -> GuardedStore:
     """The store in the cache that the settings name now."""
     conf = settings()
-    return open_store(conf.cache, timeout_seconds=conf.limits.store_seconds)
+    return usable_store(conf.cache, timeout_seconds=conf.limits.store_seconds)

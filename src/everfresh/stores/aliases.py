@@ -18,12 +18,13 @@ from django.utils.module_loading import import_string
 from everfresh.exceptions import StoreMisconfigured
 from everfresh.stores.django import DjangoStore
 from everfresh.stores.guard import GuardedStore
+from everfresh.stores.missing import MissingStore
 
 if TYPE_CHECKING:
     from everfresh.stores.base import Store
     from everfresh.stores.redis import RedisStore
 
-__all__ = ["close_stores", "open_store"]
+__all__ = ["close_stores", "open_store", "usable_store"]
 
 logger = logging.getLogger("everfresh")
 
@@ -32,6 +33,9 @@ OTHER_BACKENDS = frozenset({"django_redis.cache.RedisCache", "django_valkey.cach
 SINGLE_SERVER_CLIENTS = frozenset({"DefaultClient", "HerdClient", "SentinelClient"})
 
 _stores: dict[str, GuardedStore] = {}
+_owed: dict[str, set[str]] = {}
+"""By alias: the tags whose invalidation a closed store could not send."""
+
 _opening = threading.Lock()
 
 
@@ -47,19 +51,50 @@ def open_store(alias: str, *, timeout_seconds: float = 0.5, pause_seconds: float
         StoreMisconfigured: If there is no such cache, or it hides its errors.
     """
     try:
-        return _stores[alias]
+        found = _stores[alias]
     except KeyError:
         with _opening:
             if alias not in _stores:
-                _stores[alias] = GuardedStore(_choose(alias, timeout_seconds), pause_seconds)
-            return _stores[alias]
+                _stores[alias] = _guarded(alias, _choose(alias, timeout_seconds), pause_seconds)
+            found = _stores[alias]
+    if isinstance(found.store, MissingStore):
+        raise found.store.error
+    return found
+
+
+def usable_store(alias: str, *, timeout_seconds: float = 0.5, pause_seconds: float = 1.0) -> GuardedStore:
+    """As :func:`open_store`, but a store that cannot be opened counts as one that is down: no reader or writer fails.
+
+    The system checks say what is wrong with the settings, and so does a warning in the log.
+    """
+    try:
+        return _stores[alias]
+    except KeyError:
+        pass
+    try:
+        return open_store(alias, timeout_seconds=timeout_seconds, pause_seconds=pause_seconds)
+    except Exception as error:  # noqa: BLE001  whatever a backend raises when it is made
+        with _opening:
+            return _stores.setdefault(alias, _guarded(alias, MissingStore(error), pause_seconds))
 
 
 def close_stores() -> None:
-    """Close every open store after a last try to send what is unsent; the next :func:`open_store` opens it anew."""
+    """Close every open store after a last try to send what is unsent; the next :func:`open_store` opens it anew.
+
+    What is left unsent even then is owed by the store that is opened next under the same alias.
+    """
     while _stores:
-        _, store = _stores.popitem()
+        alias, store = _stores.popitem()
         store.close()
+        if store.unsent:
+            _owed.setdefault(alias, set()).update(store.unsent)
+
+
+def _guarded(alias: str, store: Store, pause_seconds: float) -> GuardedStore:
+    guarded = GuardedStore(store, pause_seconds)
+    if owed := _owed.pop(alias, None):
+        guarded.owe(owed)
+    return guarded
 
 
 def _choose(alias: str, timeout_seconds: float) -> Store:

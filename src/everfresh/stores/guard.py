@@ -161,6 +161,11 @@ class GuardedStore:
                 self._sender = threading.Thread(target=self._send, name="everfresh-unsent", daemon=True)
                 self._sender.start()
 
+    def owe(self, tags: Iterable[str]) -> None:
+        """Do not trust *tags* before their invalidation is sent: a store that this one replaces could not send it."""
+        with self._debts_lock:
+            _add(self._unsent, tags, f"heir of {os.getpid()}")
+
     def retry(self) -> bool:
         """Send what is unsent, once. Returns whether nothing is left; at once if another thread is at it."""
         if not self._retrying.acquire(blocking=False):

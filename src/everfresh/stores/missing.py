@@ -1,0 +1,21 @@
+"""What stands in for a store that cannot be opened: a wrong setting makes requests slower and never fails them."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+__all__ = ["MissingStore"]
+
+
+class MissingStore:
+    """A store of which every operation raises *error*: behind its guard, one that is down for good."""
+
+    counts_marks = False
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def _fail(self, *_args: object, **_kwargs: object) -> NoReturn:
+        raise self.error
+
+    read = begin_fill = fill = release = mark = done = _fail
