@@ -189,6 +189,39 @@ class TestWriters:
         assert str(caught.value) == "The marks of 2 tags could not be sent: OSError('nobody there')."
         assert isinstance(caught.value.__cause__, OSError)
 
+    def test_cut_connection(self, store: GuardedStore, inner: Flaky, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A mark that fails at once, as on a connection that was cut, is tried once more."""
+        failures: list[Any] = [None]
+
+        def fail_once(operation: str) -> None:
+            inner.asked.append(operation)
+            if failures:
+                failures.pop()
+                raise OSError("connection reset")
+
+        monkeypatch.setattr(inner, "ask", fail_once)
+
+        store.mark(["tag"], "writer", 5)
+
+        assert inner.asked == ["mark", "mark"]
+        assert store.read("key", ["tag"]).versions == (None,)
+
+    def test_slow_failure(self, store: GuardedStore, inner: Flaky, now: list[float]) -> None:
+        """A mark that failed after a wait is not tried again: the writer would wait twice."""
+
+        def time_out(operation: str) -> None:
+            inner.asked.append(operation)
+            now[0] += 0.5
+            raise TimeoutError
+
+        inner.ask = time_out  # type: ignore[method-assign]
+
+        with pytest.raises(InvalidationNotSent):
+            store.mark(["tag"], "writer", 5)
+
+        assert inner.asked == ["mark"]
+        del inner.ask  # type: ignore[misc]
+
     def test_mark_during_a_pause(self, store: GuardedStore, inner: Flaky) -> None:
         """A mark is tried also during a pause, and one that gets through ends the pause."""
         store.begin_fill("key", ["tag"], 5)

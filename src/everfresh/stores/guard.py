@@ -28,6 +28,7 @@ logger = logging.getLogger("everfresh")
 
 FIRST_DELAY_SECONDS = 0.05
 LONGEST_DELAY_SECONDS = 5.0
+AT_ONCE_SECONDS = 0.05
 
 Debts = dict[str, set[str]]
 """The writers that could not be sent, by tag."""
@@ -127,11 +128,22 @@ class GuardedStore:
             same.
         """
         try:
-            self.store.mark(tags, writer, seconds)
+            self._mark(tags, writer, seconds)
         except Exception as error:
             self._failed(error)
             raise InvalidationNotSent(f"The marks of {len(tags)} tags could not be sent: {error!r}.") from error
         self._answered()
+
+    def _mark(self, tags: Sequence[str], writer: str, seconds: float) -> None:
+        begun = monotonic()
+        try:
+            self.store.mark(tags, writer, seconds)
+        except Exception:
+            # A connection that was cut fails at once, and the next one may be fine. A server that kept us waiting
+            # would do so again. Marking twice is marking once.
+            if monotonic() - begun > AT_ONCE_SECONDS:
+                raise
+            self.store.mark(tags, writer, seconds)
 
     def keep(self, tags: Iterable[str], writer: str) -> None:
         """Do not trust *tags* from now on: the *writer*'s mark failed, and it goes on nevertheless.

@@ -12,12 +12,13 @@ if ARGV[1] ~= '' and redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) th
 end
 for at = 2, #KEYS, 2 do
   local pending, name = KEYS[at], KEYS[at + 1]
-  -- The pending record itself decides, never the lack of a version: a version can be evicted while a writer is about to
-  -- commit, and one created now would cover rows read before that commit. Writers that died are told by their deadline.
-  if redis.call('ZCOUNT', pending, '(' .. now, '+inf') > 0 then
+  -- The lack of a version says nothing: it can be evicted, or its marker can, while a writer is about to commit, and one
+  -- created now would cover rows read before that commit. So can the pending record; hence both are asked, and one is
+  -- enough. Writers that died are told by their deadline.
+  local version = redis.pcall('GET', name)
+  if version == 'pending' or redis.call('ZCOUNT', pending, '(' .. now, '+inf') > 0 then
     answer[#answer + 1] = false
   else
-    local version = redis.pcall('GET', name)
     if type(version) ~= 'string' or #version ~= 8 then
       version = ARGV[3 + at / 2]
       redis.call('SET', name, version, 'PX', lifetime)
