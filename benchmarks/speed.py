@@ -89,7 +89,10 @@ def table(speed: Speed) -> Table:
     """Plain Django's time, and the others' as shares of it."""
     result = Table(
         title="Speed: time relative to plain Django (median of the rounds; least to greatest in brackets)",
-        caption="Below 1 is faster than plain Django. Reads are warm; * = asked the database all the same.",
+        caption=(
+            "Below 1 is faster than plain Django. Reads are warm; * = asked the database all the same. "
+            "Who is stale after a kind of write, above, spends nothing on it here."
+        ),
     )
     result.add_column("operation")
     result.add_column("plain, ms", justify="right")
