@@ -35,6 +35,7 @@ __all__ = [
     "may_lag",
     "table",
     "table_of",
+    "tables_by_name",
 ]
 
 
@@ -289,6 +290,17 @@ def every_table(vendor: str) -> Iterator[Facts]:
             yield facts
 
 
+@cache
+def tables_by_name(vendor: str) -> Mapping[str, tuple[str, ...]]:
+    """The tables that are not excluded, by the casefolded name that SQL text gives them: without schema and quotes."""
+    known: dict[str, list[str]] = {}
+    for facts in every_table(vendor):
+        # A table named 'schema"."name' is quoted twice by those who place it in a schema.
+        last = facts.name.rpartition('"."')[2].strip('"')
+        known.setdefault(last.casefold(), []).append(facts.name)
+    return {name: tuple(same) for name, same in known.items()}
+
+
 def _names(alias: str) -> tuple[str, str]:
     given = connections[alias].settings_dict
     return given["ENGINE"], str(given["NAME"])
@@ -341,6 +353,7 @@ def table(alias: str, name: str) -> Table:
 
 def forget_tables() -> None:
     """Look at the models anew."""
+    tables_by_name.cache_clear()
     _by_table.cache_clear()
     _described.cache_clear()
 

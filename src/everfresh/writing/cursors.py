@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from everfresh.journal import Journal, journal_of
-from everfresh.tables import describe, every_table, table
+from everfresh.tables import describe, table, tables_by_name
 from everfresh.writing.capture import announce, changed_by_database
 from everfresh.writing.images import whole_table
 from everfresh.writing.statements import Control, Effect, effect_of
@@ -93,7 +93,7 @@ def _is_begun(connection: BaseDatabaseWrapper, text: str, effect: Effect, journa
 def written(connection: BaseDatabaseWrapper, names: Iterable[str] | None) -> Iterator[None]:
     """Around SQL that writes the tables called *names* (casefolded; ``None``: any table), rows unknown."""
     journal = journal_of(connection)
-    known = _known_tables(connection.vendor)
+    known = tables_by_name(connection.vendor)
     if names is None:
         found = sorted({name for same in known.values() for name in same})
     else:
@@ -107,15 +107,6 @@ def _with_cascades(names: set[str], vendor: str) -> set[str]:
     """These tables, and those whose rows the database itself changes when rows of these go."""
     described = [facts for name in names if (facts := describe(name, vendor)) is not None]
     return names.union(*(changed_by_database(model) for facts in described for model in facts.models))
-
-
-def _known_tables(vendor: str) -> dict[str, list[str]]:
-    known: dict[str, list[str]] = {}
-    for facts in every_table(vendor):
-        # A table named 'schema"."name' is quoted twice by those who place it in a schema.
-        last = facts.name.rpartition('"."')[2].strip('"')
-        known.setdefault(last.casefold(), []).append(facts.name)
-    return known
 
 
 def _text(connection: BaseDatabaseWrapper, sql: Any) -> str:
