@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from django.db import connections, transaction
@@ -234,8 +234,15 @@ class _Update:
         self.facts = facts
         self.compiler = compiler
         self.assigned: dict[str, Any] = {field.column: value for field, _, value in statement.query.values}
-        watched = dict.fromkeys([*facts.tagged(), *(column for column in self.assigned if column in facts.comparable)])
-        self.columns = list(watched)
+        self.known: dict[str, object] = {}
+        """New values that are the same for all rows, by column."""
+        for column in self.assigned.keys() & facts.comparable:
+            with suppress(Uncertain):
+                field = facts.fields[column]
+                self.known[column] = canonical(field, _plain_value(field, self.assigned[column]))
+        self.unknown = self.assigned.keys() & set(facts.tagged()) - self.known.keys()
+        """Tag columns whose new values must be read; other columns of unknown values count as changed."""
+        self.columns = list(dict.fromkeys([*facts.tagged(), *sorted(self.known)]))
 
     def run(self, run: Callable[[], T], count: Callable[[T], int | None]) -> T:
         old = self._old_images()
@@ -270,17 +277,8 @@ class _Update:
         return old
 
     def _new_images(self, old: dict[Key, Image]) -> dict[Key, Image]:
-        literal: dict[str, object] = {}
-        computed: set[str] = set()
-        for column, value in self.assigned.items():
-            if column not in self.facts.comparable:
-                continue
-            try:
-                literal[column] = canonical(self.facts.fields[column], _plain_value(self.facts.fields[column], value))
-            except Uncertain:
-                computed.add(column)
-        if not computed:
-            return {key: {**image, **literal} for key, image in old.items()}
+        if not self.unknown:
+            return {key: {**image, **self.known} for key, image in old.items()}
         if self.assigned.keys() & {field.column for field in self.compiler.query.get_meta().pk_fields}:
             raise Uncertain("the new keys are not known")
         new = images_by_key(self.statement.connection, self.statement.model, self.facts, list(old), self.columns)
@@ -292,7 +290,7 @@ class _Update:
         return [
             column
             for column in self.assigned
-            if column not in self.facts.comparable or any(old[key][column] != new[key][column] for key in old)
+            if column not in self.columns or any(old[key][column] != new[key][column] for key in old)
         ]
 
 
