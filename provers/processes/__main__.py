@@ -75,9 +75,7 @@ def _server(kind: str, started: dict[str, servers.Server], stack: ExitStack) -> 
 
 
 def _line(scenario: Scenario) -> str:
-    return (
-        f"{scenario.contender:10} {scenario.db:11} {scenario.store:10} {scenario.isolation:16} {scenario.name:40}"
-    )
+    return f"{scenario.contender:10} {scenario.db:11} {scenario.store:10} {scenario.isolation:16} {scenario.name:40}"
 
 
 def _show(outcome: Outcome) -> None:

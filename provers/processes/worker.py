@@ -54,9 +54,11 @@ class Reader:
             from everfresh.events import Outcome, Read, _listeners
 
             _listeners.append(
-                lambda event: board.count(number, Tally.HITS)
-                if isinstance(event, Read) and event.outcome is Outcome.HIT
-                else None
+                lambda event: (
+                    board.count(number, Tally.HITS)
+                    if isinstance(event, Read) and event.outcome is Outcome.HIT
+                    else None
+                )
             )
 
     def step(self) -> None:

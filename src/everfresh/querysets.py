@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import wraps
 from typing import Any, TypeVar
 
 from django.db import connections
@@ -44,6 +45,7 @@ __all__ = [
 log = logging.getLogger("everfresh")
 
 _T = TypeVar("_T")
+_F = TypeVar("_F", bound=Callable[..., Any])
 _Q = TypeVar("_Q", bound=QuerySet[Any])
 _M = TypeVar("_M", bound=Model)
 
@@ -155,6 +157,23 @@ def _switched_on(policy: Policy, operation: Operation, operations: frozenset[str
 # Reads
 
 
+def _on_one_database(read_it: _F) -> _F:
+    """Ask the router once for all of a read, as Django does: asked again, it may choose another database."""
+
+    @wraps(read_it)
+    def read_on_one(queryset: Any, *args: Any, **kwargs: Any) -> Any:
+        if queryset._db is not None:
+            return read_it(queryset, *args, **kwargs)
+        queryset._db = queryset.db
+        try:
+            return read_it(queryset, *args, **kwargs)
+        finally:
+            queryset._db = None
+
+    return read_on_one  # type: ignore[return-value]
+
+
+@_on_one_database
 def cached_rows(queryset: QuerySet[Any], policy: Policy) -> list[Any]:
     """The results of *queryset*, as its ``_fetch_all`` would have found them."""
     answer = _answer(queryset, policy, "rows", _ROWS, lambda: query_rows(queryset))
@@ -167,18 +186,21 @@ def cached_rows(queryset: QuerySet[Any], policy: Policy) -> list[Any]:
     return results
 
 
+@_on_one_database
 def cached_count(queryset: QuerySet[Any], policy: Policy, compute: Callable[[], int]) -> int:
     """``count()``."""
     answer = _answer(queryset, policy, "count", _VALUE, compute)
     return compute() if answer is None else answer.value
 
 
+@_on_one_database
 def cached_exists(queryset: QuerySet[Any], policy: Policy, compute: Callable[[], bool]) -> bool:
     """``exists()``."""
     answer = _answer(queryset, policy, "exists", _VALUE, compute)
     return compute() if answer is None else answer.value
 
 
+@_on_one_database
 def cached_aggregate(
     queryset: QuerySet[Any],
     policy: Policy,

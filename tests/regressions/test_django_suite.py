@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.db.models import F, Sum, Value
+from django.db import models
+from django.db.models import F, Max, Model, Sum, Value
+from django.db.models.lookups import Exact
+from django.test import override_settings
+from django.utils import translation
+from django.utils.translation import get_language
 
 from everfresh.events import Outcome, Read, listening
-from tests.library.models import Author, Book, Tag
+from tests.library.models import Author, Book, Publisher, Tag
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pytest_django.fixtures import Settings
 
@@ -92,3 +97,69 @@ def test_store_that_cannot_be_opened(configure: Configure, settings: Settings, r
         settings.CACHES = caches
     assert [tag.name for tag in Tag.objects.cache()] == ["b"]
     assert outcomes(reads) == [Outcome.FILL, Outcome.MISS, Outcome.MISS, Outcome.FILL]
+
+
+class Wavering:
+    """A router that answers each question with the other database, as one that spreads reads over replicas may."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def db_for_read(self, model: type[Model], **hints: Any) -> str | None:
+        """Default, other, default, …"""
+        if model is not Tag:
+            return None
+        self.asked += 1
+        return "default" if self.asked % 2 else "other"
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "other"])
+@pytest.mark.parametrize(
+    ("read", "first", "second"),
+    [
+        pytest.param(lambda: [tag.name for tag in Tag.objects.cache()], ["a"], ["b"], id="rows"),
+        pytest.param(lambda: Tag.objects.cache().get().name, "a", "b", id="get"),
+        pytest.param(lambda: Tag.objects.cache().filter(name="a").count(), 1, 0, id="count"),
+        pytest.param(lambda: Tag.objects.cache().filter(name="a").exists(), True, False, id="exists"),
+        pytest.param(lambda: Tag.objects.cache().aggregate(n=Max("name"))["n"], "a", "b", id="aggregate"),
+    ],
+)
+def test_router_is_asked_once(read: Callable[[], Any], first: object, second: object) -> None:
+    """Key, versions, question and instances are of one database, however often the router changes its mind."""
+    Tag.objects.using("default").create(name="a")
+    Tag.objects.using("other").create(name="b")
+    router = Wavering()
+    with override_settings(DATABASE_ROUTERS=[router]):
+        assert [read(), read(), read(), read()] == [first, second, first, second]
+    assert router.asked == 4
+
+
+class Translated(models.ForeignObject):
+    """A relation to what is in the language in force."""
+
+    requires_unique_target = False
+
+    def get_extra_restriction(self, alias: str | None, related_alias: str) -> Any:
+        """Part of the join's ON, decided when the query is compiled."""
+        field = self.related_model._meta.get_field("country")
+        return Exact(field.get_col(alias), get_language())
+
+
+def test_relation_that_adds_to_the_join_as_it_is_compiled(reads: list[Read]) -> None:
+    """The condition is in the SQL and not in the query, so two different questions would have one key."""
+    for country in ("de", "fi"):
+        Publisher.objects.create(name=country.upper(), country=country)
+    Author.objects.create(name="a", publisher=Publisher.objects.get(name="FI"))
+    field = Translated(Publisher, models.CASCADE, from_fields=["publisher"], to_fields=["id"], related_name="+")
+    field.contribute_to_class(Author, "translated", private_only=True)
+    try:
+        names = []
+        for language in ("fi", "de"):
+            with translation.override(language):
+                names += [list(Author.objects.cache().filter(translated__name="FI").values_list("name", flat=True))]
+    finally:
+        Author._meta.private_fields.remove(field)
+        del Author.translated
+        Author._meta._expire_cache()
+    assert names == [["a"], []]
+    assert outcomes(reads) == [Outcome.BYPASS, Outcome.BYPASS]

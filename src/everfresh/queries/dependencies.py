@@ -154,6 +154,8 @@ class _Derivation:
                 continue
             if not isinstance(source, BaseTable | Join):
                 raise Uncacheable(f"it reads {alias!r}, which is no table")
+            if _restricts_by_itself(source):
+                raise Uncacheable(f"the relation to {source.table_name!r} adds conditions of its own to the join")
             facts = describe(source.table_name, self.vendor)
             if facts is None:
                 raise Uncacheable(f"it reads the table {source.table_name!r}, which no installed model describes")
@@ -263,6 +265,16 @@ def _equalities(lookup: Lookup[Any], aliases: frozenset[str]) -> Iterator[Equali
             yield Equality(lhs.alias, column, values)
     elif isinstance(lookup, IsNull) and rhs is True:
         yield Equality(lhs.alias, column, (None,))
+
+
+def _restricts_by_itself(join: BaseTable | Join) -> bool:
+    """Does a relation of somebody's own class decide a part of the join's ON as it is compiled, by who knows what?"""
+    field = getattr(join, "join_field", None)
+    methods = [
+        getattr(type(each), "get_extra_restriction", None)
+        for each in (field, getattr(field, "field", None), getattr(field, "remote_field", None))
+    ]
+    return any(method is not None and not method.__module__.startswith("django.") for method in methods)
 
 
 def _restriction(join: BaseTable | Join) -> object:
