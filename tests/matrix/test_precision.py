@@ -329,8 +329,9 @@ def test_save_without_change_keeps_everything() -> None:
 
 def test_update_to_the_same_keeps_everything() -> None:
     """Neither is an update to the values that are there."""
-    keeps(lambda: Book.objects.filter(author=d.ADA), lambda: Book.objects.update(views=F("views")))
     keeps(lambda: Book.objects.filter(author=d.ADA), lambda: Book.objects.filter(status=1).update(status=1))
+    # What the database computes of no tag column is not read back to find that out: one more SELECT for each update.
+    keeps(lambda: Book.objects.filter(author=d.ADA), lambda: Book.objects.update(status=F("status")))
 
 
 def test_update_of_no_row_keeps_everything() -> None:
