@@ -22,6 +22,8 @@ from django.db import connections, models
 from django.db.models import Field, Model
 
 from everfresh.conf import settings
+from everfresh.exceptions import Unencodable
+from everfresh.keys import encode
 from everfresh.tags import Table
 
 __all__ = [
@@ -70,7 +72,7 @@ def _date(field: Field[Any, Any], value: Any) -> date:
 def _moment(_field: Field[Any, Any], value: Any) -> datetime:
     if type(value) is not datetime or (value.tzinfo is None) is django_settings.USE_TZ:
         raise Uncertain("a datetime that is not of the kind USE_TZ asks for")
-    return value.astimezone(UTC) if value.tzinfo else value
+    return value.astimezone(UTC) if value.tzinfo else value.replace(fold=0)
 
 
 def _decimal(field: Field[Any, Any], value: Any) -> Decimal:
@@ -80,7 +82,8 @@ def _decimal(field: Field[Any, Any], value: Any) -> Decimal:
     # Databases round half up, half even or not at all: only a value that needs no rounding is the same in all.
     if exact != found:
         raise Uncertain("a decimal beyond the scale of its column")
-    return Decimal(exact)
+    # Zero has a sign that SQL does not see.
+    return abs(exact) if not exact else Decimal(exact)
 
 
 _INTEGERS: tuple[type[Field[Any, Any]], ...] = (
@@ -115,6 +118,10 @@ _EXACT_TEXT = frozenset({"postgresql", "sqlite"})
 """Vendors whose default collation tells case, accents and trailing spaces apart."""
 
 
+_EXACT_DIGITS = 15
+"""Digits that SQLite keeps of a decimal, which it stores as a double."""
+
+
 def _target(field: Field[Any, Any]) -> Field[Any, Any] | None:
     """The field whose values *field* holds: itself, or the end of its chain of foreign keys."""
     for _ in range(10):
@@ -130,6 +137,8 @@ def _has_canonical_values(field: Field[Any, Any], vendor: str) -> bool:
         return False
     if type(target) in _TEXTS:
         return vendor in _EXACT_TEXT and not getattr(target, "db_collation", None) and bool(target.model._meta.managed)
+    if type(target) is models.DecimalField and vendor == "sqlite" and (target.max_digits or 0) > _EXACT_DIGITS:
+        return False
     # MySQL rounds the fraction of a second to what the column was created with.
     return not (type(target) is models.DateTimeField and vendor not in _EXACT_TEXT)
 
@@ -346,6 +355,20 @@ def _may_lag(alias: str, _name: str) -> bool:
     return bool(given["TEST"].get("MIRROR")) or any(given[part] != first[part] for part in ("HOST", "PORT"))
 
 
+@cache
+def point_of_view(alias: str) -> bytes:
+    """What, besides the logical database, decides what a query through *alias* finds: part of keys, not of tags.
+
+    A user with row security, a search path among the options, a time zone: two aliases of one database may see
+    other rows in it, or read other values from them.
+    """
+    given = connections[alias].settings_dict
+    try:
+        return encode((given.get("USER"), given.get("TIME_ZONE"), given.get("OPTIONS")))
+    except Unencodable:
+        return encode(alias)
+
+
 def table(alias: str, name: str) -> Table:
     """The table called *name* in the logical database of *alias*."""
     return Table(logical_database(alias), name)
@@ -356,6 +379,7 @@ def forget_tables() -> None:
     tables_by_name.cache_clear()
     _by_table.cache_clear()
     _described.cache_clear()
+    point_of_view.cache_clear()
 
 
 def _forget(*, setting: str, **_: object) -> None:

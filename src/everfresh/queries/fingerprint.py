@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from django.apps import apps
 from django.conf import settings as django_settings
-from django.db.models import Field, ForeignObjectRel, Model, QuerySet
+from django.core.exceptions import FieldDoesNotExist
+from django.db.models import F, Field, ForeignObjectRel, Model, QuerySet
+from django.db.models.constants import LOOKUP_SEP
 from django.db.models.expressions import BaseExpression, Combinable
 from django.db.models.functions.datetime import TimezoneMixin
 from django.db.models.query_utils import FilteredRelation, Q
@@ -27,7 +29,7 @@ from django.utils.safestring import SafeString
 from django.utils.tree import Node
 
 from everfresh.exceptions import Uncacheable, Unencodable
-from everfresh.keys import digest, encode_into
+from everfresh.keys import digest, encode
 from everfresh.queries.ranges import is_range, range_parts
 
 __all__ = ["class_path", "fingerprint"]
@@ -50,6 +52,7 @@ _DERIVED = frozenset(
         "convert_value",
         "filter_is_sticky",
         "identity",
+        "possibly_multivalued",
         "referenced_base_fields",
         "used_aliases",
     }
@@ -71,13 +74,14 @@ def fingerprint(query: Query, *extra: object) -> str:
     """
     walk = _Walk()
     try:
-        walk.value(extra, 0)
-        walk.value(query, 0)
+        _sequence(walk, extra, 0)
+        _query(walk, query, 0)
+        if walk.needs_time_zone:
+            # The zone itself: the name of a fixed offset says nothing of the offset.
+            walk.out.append(encode(timezone.get_current_timezone()))
     except Unencodable as error:
         raise Uncacheable(f"it holds {error}, which has no stable bytes") from None
-    if walk.needs_time_zone:
-        walk.value(timezone.get_current_timezone_name(), 0)
-    return digest(walk.out)
+    return digest(b"".join(walk.out))
 
 
 class _Walk:
@@ -89,126 +93,235 @@ class _Walk:
         self.out: list[bytes] = []
         self.needs_time_zone = False
 
-    def value(self, value: Any, depth: int) -> None:
-        if depth > _DEPTH:
-            raise Uncacheable("it is nested too deep")
-        kind = type(value)
-        walker = _WALKERS.get(kind)
-        if walker is None:
-            walker = _WALKERS[kind] = _walker_for(kind)
-        walker(self, value, depth)
 
-    def plain(self, value: Any, _depth: int) -> None:
-        encode_into(self.out, value)
+# Each walker appends the bytes of one value. They begin with "<" and a letter, as no encoding of `everfresh.keys` does.
 
-    def text(self, value: Any, _depth: int) -> None:
-        encode_into(self.out, str(value))
 
-    def sequence(self, value: Any, depth: int) -> None:
-        self._open(b"S", value)
-        for item in value:
-            self.value(item, depth + 1)
+def _plain(walk: _Walk, value: Any, _depth: int) -> None:
+    # The encoding of keys takes it or refuses it.
+    walk.out.append(encode(value))
 
-    def mapping(self, value: Mapping[Any, Any], depth: int) -> None:
-        self._open(b"M", value)
-        for key, item in value.items():
-            self.value(key, depth + 1)
-            self.value(item, depth + 1)
 
-    def unordered(self, value: Any, depth: int) -> None:
-        self._open(b"U", value)
-        parts = []
-        for item in value:
+def _text(walk: _Walk, value: Any, _depth: int) -> None:
+    walk.out.append(encode(str.__str__(value)))
+
+
+def _lazy(walk: _Walk, value: Any, depth: int) -> None:
+    # As Field.get_prep_value() does: a lazy number is a number.
+    said = value._proxy____cast()
+    _WALKERS[type(said)](walk, said, depth + 1)
+
+
+def _sequence(walk: _Walk, value: Any, depth: int) -> None:
+    _open(walk, b"<S", value, depth)
+    for item in value:
+        if type(item) in _SCALARS:
+            walk.out.append(encode(item))
+        else:
+            _WALKERS[type(item)](walk, item, depth + 1)
+
+
+def _mapping(walk: _Walk, value: Mapping[Any, Any], depth: int) -> None:
+    _open(walk, b"<M", value, depth)
+    for key, item in value.items():
+        _WALKERS[type(key)](walk, key, depth + 1)
+        _WALKERS[type(item)](walk, item, depth + 1)
+
+
+def _unordered(walk: _Walk, value: Any, depth: int) -> None:
+    _open(walk, b"<U", value, depth)
+    parts = []
+    for item in value:
+        inner = _Walk()
+        _WALKERS[type(item)](inner, item, depth + 1)
+        walk.needs_time_zone |= inner.needs_time_zone
+        parts.append(b"".join(inner.out))
+    walk.out += sorted(parts)
+
+
+def _open(walk: _Walk, mark: bytes, value: Any, depth: int) -> None:
+    if depth > _DEPTH:
+        raise Uncacheable("it is nested too deep")
+    walk.out.append(b"%b%b%d:" % (mark, _path_bytes(type(value)), len(value)))
+
+
+def _range(walk: _Walk, value: Any, depth: int) -> None:
+    walk.out.append(b"<R" + _path_bytes(type(value)))
+    _sequence(walk, range_parts(value), depth + 1)
+
+
+def _class(walk: _Walk, value: type, _depth: int) -> None:
+    walk.out.append(b"<D" + _model_bytes(value) if issubclass(value, Model) else b"<C" + _path_bytes(value))
+
+
+_fields: dict[int, tuple[Field[Any, Any], bytes]] = {}
+"""Bytes of the fields of registered models, by id. Each is held, so that no other field ever gets its id."""
+
+
+def _field(walk: _Walk, value: Field[Any, Any], depth: int) -> None:
+    known = _fields.get(id(value))
+    if known is not None:
+        walk.out.append(known[1])
+        return
+    head = b"<F" + _path_bytes(type(value))
+    model = getattr(value, "model", None)
+    if model is not None and model._meta.apps is apps and value.name and _is_own(model, value):
+        found = head + encode((model._meta.label, value.name, value.column))
+        _fields[id(value)] = value, found
+        walk.out.append(found)
+    else:
+        walk.out.append(head)
+        _sequence(walk, (value.name, *value.deconstruct()[1:]), depth + 1)
+
+
+def _is_own(model: type[Model], field: Field[Any, Any]) -> bool:
+    """Is *field* what *model* knows by its name, and not a copy that someone changed?"""
+    return any(own is field for own in (*model._meta.local_fields, *model._meta.local_many_to_many))
+
+
+def _relation(walk: _Walk, value: ForeignObjectRel, depth: int) -> None:
+    walk.out.append(b"<L" + _path_bytes(type(value)))
+    _field(walk, value.field, depth + 1)
+
+
+_layouts: dict[tuple[type, tuple[str, ...]], tuple[bytes, tuple[tuple[bytes, str], ...]]] = {}
+"""By class and names of attributes: the bytes that open such an object, and the attributes that count, sorted."""
+
+_LAYOUTS = 4_096
+
+
+def _layout(kind: type, names: tuple[str, ...]) -> tuple[bytes, tuple[tuple[bytes, str], ...]]:
+    """Remembered, because a handful of layouts is all that a project's queries have."""
+    counting = sorted(name for name in names if name not in _DERIVED)
+    if any(vars(base).get("__slots__") for base in kind.__mro__):
+        raise Unencodable(f"a {class_path(kind)} with __slots__")
+    found = (
+        b"<O%b%d:" % (_path_bytes(kind), len(counting)),
+        tuple((encode(name), name) for name in counting),
+    )
+    if len(_layouts) >= _LAYOUTS:
+        _layouts.clear()
+    _layouts[kind, names] = found
+    return found
+
+
+def _structure(walk: _Walk, value: Any, depth: int) -> None:
+    if depth > _DEPTH:
+        raise Uncacheable("it is nested too deep")
+    held = vars(value)
+    kind, names = type(value), tuple(held)
+    head, counting = _layouts.get((kind, names)) or _layout(kind, names)
+    out = walk.out
+    out.append(head)
+    depth += 1
+    for written, name in counting:
+        out.append(written)
+        item = held[name]
+        if type(item) in _SCALARS:
+            out.append(encode(item))
+        else:
+            _WALKERS[type(item)](walk, item, depth)
+
+
+def _query(walk: _Walk, value: Query, depth: int) -> None:
+    _structure(walk, value, depth)
+    if value.model is not None and not walk.needs_time_zone:
+        names: Any = value.order_by or (value.model._meta.ordering if value.default_ordering else ())
+        walk.needs_time_zone = bool(names) and _by_clock(value.model, tuple(names))
+    # Which joins are in the SQL; how often each is used is not.
+    _sequence(walk, [alias for alias, uses in value.alias_refcount.items() if uses], depth + 1)
+
+
+def _in_time_zone(walk: _Walk, value: Any, depth: int) -> None:
+    walk.needs_time_zone = True
+    _structure(walk, value, depth)
+
+
+# What is still text is resolved only when the query is compiled, and then it may be an hour or a day. A path of one
+# word cannot be; any other is taken to be one: at worst each time zone has an entry of its own.
+
+
+def _reference(walk: _Walk, value: Any, depth: int) -> None:
+    walk.needs_time_zone |= LOOKUP_SEP in value.name
+    _structure(walk, value, depth)
+
+
+def _conditions(walk: _Walk, value: Q, depth: int) -> None:
+    walk.needs_time_zone |= any(isinstance(child, tuple) and LOOKUP_SEP in child[0] for child in value.children)
+    _structure(walk, value, depth)
+
+
+@lru_cache(maxsize=4_096)
+def _by_clock(model: type[Model], ordering: tuple[Any, ...], seen: frozenset[type[Model]] = frozenset()) -> bool:
+    """May the time zone decide what *ordering* means, by itself or by the ordering of a relation it names?"""
+    for name in ordering:
+        if not isinstance(name, str):
             walk = _Walk()
-            walk.value(item, depth + 1)
-            self.needs_time_zone |= walk.needs_time_zone
-            parts.append(b"".join(walk.out))
-        for part in sorted(parts):
-            encode_into(self.out, part)
-
-    def _open(self, mark: bytes, value: Any) -> None:
-        self.out.append(mark)
-        encode_into(self.out, class_path(type(value)))
-        encode_into(self.out, len(value))
-
-    def range(self, value: Any, depth: int) -> None:
-        self.out.append(b"R")
-        encode_into(self.out, class_path(type(value)))
-        self.value(range_parts(value), depth + 1)
-
-    def klass(self, value: type, _depth: int) -> None:
-        if issubclass(value, Model):
-            self.out.append(b"D")
-            encode_into(self.out, _model_bytes(value))
+            _WALKERS[type(name)](walk, name, 0)
+            if walk.needs_time_zone:
+                return True
+        elif LOOKUP_SEP in name:
+            return True
         else:
-            self.out.append(b"C")
-            encode_into(self.out, class_path(value))
-
-    def field(self, value: Field[Any, Any], depth: int) -> None:
-        self.out.append(b"F")
-        encode_into(self.out, class_path(type(value)))
-        model = getattr(value, "model", None)
-        if model is not None and model._meta.apps is apps and value.name:
-            encode_into(self.out, (model._meta.label, value.name, value.column))
-        else:
-            self.value(value.deconstruct()[1:], depth + 1)
-
-    def relation(self, value: ForeignObjectRel, depth: int) -> None:
-        self.out.append(b"L")
-        encode_into(self.out, class_path(type(value)))
-        self.value(value.field, depth + 1)
-
-    def structure(self, value: Any, depth: int) -> None:
-        kind = type(value)
-        self.out.append(b"O")
-        encode_into(self.out, class_path(kind))
-        if isinstance(value, TimezoneMixin):
-            self.needs_time_zone = True
-        held = vars(value)
-        names = sorted(name for name in held if name not in _DERIVED)
-        if isinstance(value, Query):
-            # Which joins are in the SQL; how often each is used is not.
-            encode_into(self.out, [alias for alias, uses in value.alias_refcount.items() if uses])
-        encode_into(self.out, len(names))
-        for name in names:
-            encode_into(self.out, name)
-            self.value(held[name], depth + 1)
+            related = _related(model, name.lstrip("+-"))
+            if related and related not in seen and _by_clock(related, tuple(related._meta.ordering), seen | {model}):
+                return True
+    return False
 
 
-Walker = Callable[[_Walk, Any, int], None]
+def _related(model: type[Model], name: str) -> Any:
+    try:
+        return getattr(model._meta.get_field(name), "related_model", None)
+    except FieldDoesNotExist:
+        # An annotation, a random order, "pk".
+        return None
 
 
 def _refuse(_walk: _Walk, value: Any, _depth: int) -> None:
     raise Unencodable(f"a {type(value).__module__}.{type(value).__qualname__}")
 
 
-def _walker_for(kind: type) -> Walker:
-    for base, walker in _BY_BASE:
-        if issubclass(kind, base):
-            return walker
-    if is_range(kind):
-        return _Walk.range
-    # A plain value: the encoding of keys takes it or refuses it.
-    return _Walk.plain
-
+Walker = Callable[[_Walk, Any, int], None]
 
 _BY_BASE: tuple[tuple[type | tuple[type, ...], Walker], ...] = (
-    (type, _Walk.klass),
-    (_STRUCTURES, _Walk.structure),
-    (Field, _Walk.field),
-    (ForeignObjectRel, _Walk.relation),
+    (type, _class),
+    (Query, _query),
+    (TimezoneMixin, _in_time_zone),
+    (F, _reference),
+    (Q, _conditions),
+    (_STRUCTURES, _structure),
+    (Field, _field),
+    (ForeignObjectRel, _relation),
     ((Model, QuerySet), _refuse),
-    (SafeString, _Walk.text),
-    (Promise, _Walk.text),
-    (OrderedSet, _Walk.sequence),
+    (SafeString, _text),
+    (Promise, _lazy),
+    (OrderedSet, _sequence),
 )
-_WALKERS: dict[type, Walker] = {
-    list: _Walk.sequence,
-    tuple: _Walk.sequence,
-    dict: _Walk.mapping,
-    set: _Walk.unordered,
-    frozenset: _Walk.unordered,
-}
+
+
+class _Walkers(dict[type, Walker]):
+    """By class; one not met before is looked for among the bases."""
+
+    def __missing__(self, kind: type) -> Walker:
+        otherwise = _range if is_range(kind) else _plain
+        walker = next((walker for base, walker in _BY_BASE if issubclass(kind, base)), otherwise)
+        self[kind] = walker
+        return walker
+
+
+_WALKERS = _Walkers({list: _sequence, tuple: _sequence, dict: _mapping, set: _unordered, frozenset: _unordered})
+_SCALARS = frozenset({str, int, bool, type(None)})
+"""The most frequent plain values, told apart without a call."""
+
+
+_encoded_paths: dict[type, bytes] = {}
+
+
+def _path_bytes(kind: type) -> bytes:
+    path = _encoded_paths.get(kind)
+    if path is None:
+        path = _encoded_paths[kind] = encode(class_path(kind))
+    return path
 
 
 _paths: dict[type, str] = {}
@@ -242,7 +355,8 @@ def _model_bytes(model: type[Model]) -> bytes:
     if meta.apps is not apps:
         raise Uncacheable(f"{meta.label} is not in the app registry")
     walk = _Walk()
-    walk.value(
+    _sequence(
+        walk,
         (
             meta.label,
             meta.db_table,

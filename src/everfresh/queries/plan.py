@@ -16,7 +16,7 @@ from everfresh.exceptions import Uncacheable
 from everfresh.queries.dependencies import derive
 from everfresh.queries.fingerprint import fingerprint
 from everfresh.reading import Wanted
-from everfresh.tables import logical_database, may_lag
+from everfresh.tables import logical_database, may_lag, point_of_view
 
 __all__ = ["plan"]
 
@@ -52,7 +52,7 @@ def plan(
         Uncacheable: with the reason.
     """
     _refuse_modes(query, using)
-    identity = fingerprint(query, form, logical_database(using), dict(aggregates or {}))
+    identity = fingerprint(query, form, logical_database(using), point_of_view(using), dict(aggregates or {}))
     clauses = _memory.get(identity)
     if clauses is None:
         clauses = _derived(query, using, form, aggregates or {})
@@ -80,11 +80,15 @@ def _refuse_modes(query: Query, using: str) -> None:
 
 
 def _derived(query: Query, using: str, form: str, aggregates: Mapping[str, BaseExpression]) -> Clauses | _Refused:
-    asked, resolved = _FORMS.get(form, _rows)(query, aggregates)
     try:
+        asked, resolved = _FORMS.get(form, _rows)(query, aggregates)
         return derive(asked, using, resolved)
     except Uncacheable as refusal:
         return _Refused(refusal.reason)
+    except Exception as error:
+        # A query that makes no sense: running it says so in Django's own words. Not remembered, for it may be the
+        # connection's failure.
+        raise Uncacheable(f"Django cannot compile it: {error!r}") from error
 
 
 Asked = tuple[Query, list[BaseExpression]]
