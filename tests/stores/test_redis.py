@@ -73,17 +73,50 @@ class TestRedisContract(StoreContract):
 
         with client.Redis.from_url(self.url) as direct:
             left = {
-                name.split(b":")[2][:1]: direct.pttl(name)
+                (name.split(b":")[2][:1], each in self.tags[1:]): direct.pttl(name)
                 for each in (self.key, *self.tags)
                 for name in self.names(each)
             }
         week = 7 * 24 * 3600 * 1000
         assert {kind: round(milliseconds, -3) for kind, milliseconds in left.items()} == {
-            b"e": week,
-            b"t": week,
-            b"l": 5000,
-            b"p": 7000,
+            (b"e", False): week,
+            (b"l", False): 5000,
+            (b"t", False): week,
+            (b"t", True): 7000,
+            (b"p", True): 7000,
         }
+
+    def lose_record(self, tag: str) -> None:
+        """Evict the pending record of *tag*."""
+        with client.Redis.from_url(self.url) as direct:
+            assert direct.delete(f"contract:{self.opened[0]._incarnation}:p{{{tag}}}") == 1
+
+    def test_evicted_pending_record(self) -> None:
+        """The marker in the version's place keeps a tag pending whose record was evicted, until the mark's deadline.
+
+        Else a reader would store what it read before the commit, to be served after it: stale until `done`, and for
+        ever if the writer dies before that.
+        """
+        self.store.mark([self.tag], "writer", self.short_seconds)
+        self.lose_record(self.tag)
+        assert self.store.begin_fill(self.key, [self.tag], 5).versions == (None,)
+
+        self.advance(self.short_seconds + self.spare_seconds)
+
+        assert self.store.begin_fill(self.key, [self.tag], 5).versions != (None,)
+
+    def test_evicted_pending_record_of_two(self) -> None:
+        """Writers who overlap with one whose record was evicted do not end its mark, whenever they began."""
+        self.store.mark([self.tag], "before", 5)
+        self.store.mark([self.tag], "evicted", self.short_seconds)
+        self.lose_record(self.tag)
+        self.store.done([self.tag], "before")
+        assert self.store.begin_fill(self.key, [self.tag], 5).versions == (None,)
+
+        self.store.mark([self.tag], "after", 5)
+        self.store.done([self.tag], "after")
+
+        assert self.store.begin_fill(self.key, [self.tag], 5).versions == (None,)
 
     def test_version_of_another_type(self) -> None:
         """begin_fill puts a version in the place of what cannot be one."""
