@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from django.db import connections
 
+from everfresh import tables
 from everfresh.tables import logical_database, may_lag
 from tests.library.models import Tag
 
@@ -34,6 +35,17 @@ def test_two_databases_share_nothing() -> None:
 def test_replica_shares_the_tags(replica: str) -> None:
     """A database of the same name on another server has the same tags: writes to one reach entries of the other."""
     assert logical_database("default") == logical_database(replica)
+
+
+def test_default_is_no_replica(replica: str) -> None:
+    """The default database is the one that is written, also where a replica stands before it."""
+    given = dict(connections.settings)
+    connections.settings.clear()
+    connections.settings.update({replica: given.pop(replica)} | given)
+    tables._may_lag.cache_clear()
+
+    assert may_lag(replica)
+    assert not may_lag("default")
 
 
 def test_replica_is_not_cached(replica: str) -> None:

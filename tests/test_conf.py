@@ -78,6 +78,12 @@ def test_prefix_of_tenants() -> None:
         pytest.param({"CACHE_ALL": 1}, "EVERFRESH['CACHE_ALL'] is 1.", "True or False", id="no bool"),
         pytest.param({"CACHE": ""}, "EVERFRESH['CACHE'] is ''.", "not empty", id="no alias"),
         pytest.param({"PREFIX": 3}, "EVERFRESH['PREFIX'] is 3.", "callable", id="prefix"),
+        pytest.param({"PREFIX": "a b"}, "EVERFRESH['PREFIX'] is 'a b'.", "without spaces", id="prefix with space"),
+        pytest.param({"PREFIX": ""}, "EVERFRESH['PREFIX'] is ''.", "1 to 100", id="empty prefix"),
+        pytest.param(
+            {"MODELS": {"a.b": {"tag_fields": "abc"}}}, "EVERFRESH['MODELS']", "a list of field names", id="tag fields"
+        ),
+        pytest.param({"MODELS": {"a.b": {"tag_sets": ["ab"]}}}, "EVERFRESH['MODELS']", "each of", id="tag sets"),
         pytest.param({"MODELS": []}, "EVERFRESH['MODELS'] is [].", "a dict", id="models"),
         pytest.param({"MODELS": {"a": {}}}, "EVERFRESH['MODELS']", "app.Model", id="label"),
         pytest.param({"MODELS": {"a.b": 1}}, "EVERFRESH['MODELS']", "None or a dict at 'a.b'", id="rule"),

@@ -147,8 +147,8 @@ def test_managers() -> None:
 
 @pytest.mark.seeds("CB-1", "CB-7")
 def test_manager_against_settings(configure: Configure) -> None:
-    """A manager's cache_get=False holds against CACHE_GET."""
-    configure(CACHE_GET=True)
+    """A manager's cache_get=False holds against CACHE_GET and MODELS."""
+    configure(CACHE_GET=True, MODELS={"library.Managed": {"ops": ["get"]}})
     Managed.objects.create(name="a")
 
     assert outcomes(lambda: Managed.never_get.get(name="a")) == []
@@ -168,6 +168,7 @@ def test_timeouts(configure: Configure) -> None:
     assert Tag.objects.cache(timeout=None).explain_cache().timeout is None
     assert Tag.objects.cache().explain_cache().timeout == 40
     assert Book.objects.cache().explain_cache().timeout == 50
+    assert Book.objects.all().explain_cache().timeout == 50
 
 
 @pytest.mark.seeds("CB-S7")

@@ -177,10 +177,16 @@ def _timeout(value: object) -> float | None:
 
 
 def _prefix(value: object) -> Callable[[], str]:
-    if isinstance(value, str):
+    if (
+        isinstance(value, str)
+        and 0 < len(value) <= 100
+        and value.isascii()
+        and value.isprintable()
+        and " " not in value
+    ):
         return lambda: value
     if not callable(value):
-        raise _Wrong("a string, or a callable that gives one")
+        raise _Wrong("1 to 100 printable ASCII characters without spaces, or a callable that gives them")
     return value
 
 
@@ -239,12 +245,21 @@ def _rule(label: object, rule: object) -> ModelRule | None:
     operations = OPERATIONS if operations == "all" else operations
     if isinstance(operations, str) or not set(operations) <= OPERATIONS:
         raise _Wrong(f'"all" or a list of {", ".join(sorted(OPERATIONS))} at "ops" of {label!r}')
+    tag_sets = rule.get("tag_sets", ())
+    if isinstance(tag_sets, str) or not isinstance(tag_sets, list | tuple | set | frozenset):
+        raise _Wrong(f'a list of lists of field names at "tag_sets" of {label!r}')
     return ModelRule(
         operations=frozenset(operations),
         timeout=_timeout(rule.get("timeout")),
-        tag_fields=tuple(rule.get("tag_fields", ())),
-        tag_sets=tuple(tuple(names) for names in rule.get("tag_sets", ())),
+        tag_fields=_field_names(rule.get("tag_fields", ()), f'"tag_fields" of {label!r}'),
+        tag_sets=tuple(_field_names(names, f'each of "tag_sets" of {label!r}') for names in tag_sets),
     )
+
+
+def _field_names(value: object, place: str) -> tuple[str, ...]:
+    if isinstance(value, list | tuple | set | frozenset) and all(isinstance(name, str) for name in value):
+        return tuple(value)
+    raise _Wrong(f"a list of field names at {place}")
 
 
 _READERS: Mapping[str, Callable[[Any], Any]] = {

@@ -19,7 +19,7 @@ from django.db.models import Manager, Model, QuerySet
 from django.db.models.expressions import BaseExpression
 
 from everfresh import codec
-from everfresh.conf import seconds, settings
+from everfresh.conf import ModelRule, seconds, settings
 from everfresh.events import Outcome, Read, emit
 from everfresh.exceptions import Uncacheable, Unencodable
 from everfresh.queries.plan import plan
@@ -138,20 +138,23 @@ def wanted_policy(queryset: QuerySet[Any], operation: Operation) -> Policy | Non
             policy = replace(above, operation=policy.operation)
         elif not _switched_on(policy, policy.operation or operation, rule.operations):
             return None
+    return _with_timeout(policy, rule)
+
+
+def _with_timeout(policy: Policy, rule: ModelRule) -> Policy:
     if policy.has_timeout:
         return policy
-    return replace(policy, timeout=conf.timeout if rule.timeout is None else rule.timeout)
+    return replace(policy, timeout=settings().timeout if rule.timeout is None else rule.timeout)
 
 
 def _switched_on(policy: Policy, operation: Operation, operations: frozenset[str]) -> bool:
-    conf = settings()
-    if operation in operations or policy.cache_all:
-        return True
+    said = policy.cache_all
     if operation == "get" and policy.cache_get is not None:
-        return policy.cache_get
-    if policy.cache_all is not None:
-        return False
-    return conf.cache_all or (operation == "get" and conf.cache_get)
+        said = policy.cache_get
+    if said is not None:
+        return said
+    conf = settings()
+    return operation in operations or conf.cache_all or (operation == "get" and conf.cache_get)
 
 
 # Reads
@@ -295,9 +298,10 @@ def explain(queryset: QuerySet[Any]) -> Explanation:
     """How the rows of *queryset* are cached: key, clauses in words, tags, and why not where they are not."""
     policy = wanted_policy(queryset, "fetch")
     reason = "" if policy else "nothing asks for it: call .cache(), or switch it on in MODELS"
-    if settings().rule(queryset.model._meta.label_lower) is None:
+    rule = settings().rule(queryset.model._meta.label_lower)
+    if rule is None:
         return Explanation(key="", reason=f"the settings exclude {queryset.model._meta.label}")
-    policy = policy or policy_of(queryset)
+    policy = policy or _with_timeout(policy_of(queryset), rule)
     try:
         wanted = plan(queryset.query, queryset.db, "rows", policy.timeout)
     except Uncacheable as refusal:

@@ -18,7 +18,7 @@ from django.apps import apps
 from django.conf import settings as django_settings
 from django.core.exceptions import ValidationError
 from django.core.signals import setting_changed
-from django.db import connections, models
+from django.db import DEFAULT_DB_ALIAS, connections, models
 from django.db.models import Field, Model
 
 from everfresh.conf import settings
@@ -316,7 +316,9 @@ def _names(alias: str) -> tuple[str, str]:
 
 
 def _first_of_its_name(alias: str) -> str:
-    return next(other for other in connections if _names(other) == _names(alias))
+    # "default" is the one that is written, wherever in DATABASES it stands.
+    aliases = sorted(connections, key=lambda other: other != DEFAULT_DB_ALIAS)
+    return next(other for other in aliases if _names(other) == _names(alias))
 
 
 @lru_cache(maxsize=1024)

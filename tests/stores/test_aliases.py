@@ -183,10 +183,15 @@ class TestOthers:
         with pytest.raises(StoreMisconfigured) as caught:
             open_store(alias("tests.stores.test_aliases.DjangoRedis", "redis://a", OPTIONS=options))
 
-        assert (
-            str(caught.value)
-            == "The cache 'default' hides its errors: leave out IGNORE_EXCEPTIONS, or name another cache."
+        assert str(caught.value) == (
+            "The cache 'default' hides its errors: leave out IGNORE_EXCEPTIONS (ignore_exc), or name another cache."
         )
+
+    def test_hidden_errors_of_memcached(self, alias: Callable[..., str]) -> None:
+        """So is Memcached with ``ignore_exc``."""
+        backend = "django.core.cache.backends.memcached.PyMemcacheCache"
+        with pytest.raises(StoreMisconfigured, match="hides its errors"):
+            open_store(alias(backend, "127.0.0.1:1", OPTIONS={"ignore_exc": True}))
 
 
 class TestOneForEachProcess:

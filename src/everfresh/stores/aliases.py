@@ -104,10 +104,11 @@ def _choose(alias: str, timeout_seconds: float) -> Store:
         raise StoreMisconfigured(f"CACHES has no usable {alias!r}: {error}") from error
     if find_spec("redis") is not None and (store := _redis_store(cache, timeout_seconds)) is not None:
         return store
-    if getattr(cache, "_ignore_exceptions", False):
-        # django-redis with IGNORE_EXCEPTIONS: an invalidation that was not sent would look like one that was.
+    options = getattr(cache, "_options", None) or {}
+    if getattr(cache, "_ignore_exceptions", False) or options.get("ignore_exc"):
+        # django-redis and pymemcache: an invalidation that was not sent would look like one that was.
         raise StoreMisconfigured(
-            f"The cache {alias!r} hides its errors: leave out IGNORE_EXCEPTIONS, or name another cache."
+            f"The cache {alias!r} hides its errors: leave out IGNORE_EXCEPTIONS (ignore_exc), or name another cache."
         )
     # A proxy, because Django gives each thread a backend object of its own, which must not leave it.
     return DjangoStore(ConnectionProxy(caches, alias))
