@@ -199,8 +199,9 @@ class GuardedStore:
             self._retrying.release()
 
     def close(self) -> None:
-        """Stop the background thread and try a last time. What is left then is left to the ends of its marks, and
-        logged.
+        """Stop the background thread, try a last time and close connections.
+
+        What is unsent then is left to the ends of its marks, and logged.
         """
         self._stop.set()
         sender = self._sender
@@ -208,6 +209,8 @@ class GuardedStore:
             sender.join()
         if self._unsent and not self.retry():
             logger.error("Everfresh ends with %d tags whose invalidation could not be sent.", len(self._unsent))
+        if (close := getattr(self.store, "close", None)) is not None:
+            close()
 
     def _pay(self) -> None:
         by_writer: defaultdict[str, list[str]] = defaultdict(list)
