@@ -130,7 +130,7 @@ class _Derivation:
         if inner is not None:
             return [inner, *query.annotation_select.values()]
         if query.combinator:
-            return [*query.combined_queries]
+            return [_as_member(member, query.selected) for member in query.combined_queries]
         compiler = query.get_compiler(self.using)
         try:
             _, order_by, _ = compiler.pre_sql_setup()
@@ -210,6 +210,16 @@ class _Derivation:
         return equal
 
 
+def _as_member(member: Query, selected: Any) -> Query:
+    """*member* of a UNION, with the columns that values() after the UNION asks of all members, as the compiler does."""
+    if selected is None or member.selected is not None:
+        return member
+    clone: Any = member.clone()
+    clone.set_values(selected)
+    asked: Query = clone
+    return asked
+
+
 def _arms(where: WhereNode, aliases: frozenset[str]) -> list[Arm]:
     """The alternatives of *where*, each with the equalities that hold in it; one without any past the limit."""
     arms = list(_expand(where, aliases))
@@ -219,6 +229,9 @@ def _arms(where: WhereNode, aliases: frozenset[str]) -> list[Arm]:
 def _expand(node: object, aliases: frozenset[str]) -> list[Arm]:
     if isinstance(node, WhereNode):
         if node.negated or node.connector not in (AND, OR):
+            return [()]
+        if node.connector == OR and node.contains_over_clause:
+            # All of it is applied after the window has seen every row, those of no alternative too.
             return [()]
         alternatives = [_expand(child, aliases) for child in node.children]
         limit = settings().limits.arms
