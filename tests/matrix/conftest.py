@@ -45,8 +45,7 @@ def _django_db_helper(django_db_setup: None, django_db_blocker: DjangoDbBlocker)
     """
     with django_db_blocker.unblock():
         ContentType.objects.clear_cache()
-        data.clear()
-        data.fill()
+        data.put_back()
         try:
             yield
         finally:

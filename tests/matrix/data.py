@@ -232,25 +232,23 @@ def contents() -> dict[Name, list[str]]:
     return found
 
 
-def clear(tables: Container[Name] | None = None) -> None:
-    """Remove every row of these tables, or of all."""
+def clear() -> None:
+    """Remove every row."""
+    put_back(with_rows=False)
+
+
+def put_back(tables: Container[Name] | None = None, *, with_rows: bool = True) -> None:
+    """Make these tables, or all, hold their rows and no others; in one transaction, for others point to them."""
+    given = rows() if with_rows else {"default": [], "other": []}
     for alias in connections:
         with connections[alias].constraint_checks_disabled(), transaction.atomic(using=alias):
-            for model in reversed(models_of(alias)):
-                if tables is None or (alias, model._meta.db_table) in tables:
-                    with connections[alias].cursor() as cursor:
-                        cursor.execute(f"DELETE FROM {model._meta.db_table}")
-
-
-def fill(tables: Container[Name] | None = None) -> None:
-    """Insert the rows of these tables, or of all."""
-    for alias, given in rows().items():
-        with transaction.atomic(using=alias):
-            by_model: dict[type[Model], list[Model]] = {}
-            for row in given:
-                by_model.setdefault(type(row), []).append(row)
-            for model, found in by_model.items():
-                if tables is None or (alias, model._meta.db_table) in tables:
-                    columns = [each for each in model._meta.local_concrete_fields if each.column and not each.generated]
+            wanted = [each for each in models_of(alias) if tables is None or (alias, each._meta.db_table) in tables]
+            for model in reversed(wanted):
+                with connections[alias].cursor() as cursor:
+                    cursor.execute(f"DELETE FROM {model._meta.db_table}")
+            for model in wanted:
+                found = [row for row in given[alias] if type(row) is model]
+                columns = [each for each in model._meta.local_concrete_fields if each.column and not each.generated]
+                if found:
                     # A child's row without its parent's: only this inserts into one table, and calls no save().
                     model._base_manager.using(alias)._insert(found, fields=columns, using=alias)

@@ -624,15 +624,23 @@ def filtered_on_window(q: Reader) -> Any:
 
 @shape
 def annotated_count_filtered(q: Reader) -> Any:
-    return q(Author).annotate(
-        n=Count("books", filter=Q(books__status=1), distinct=True), p=Sum("books__pages", filter=Q(books__tags=d.RED))
+    return (
+        q(Author)
+        .order_by("id")
+        .annotate(
+            n=Count("books", filter=Q(books__status=1), distinct=True),
+            p=Sum("books__pages", filter=Q(books__tags=d.RED)),
+        )
     )
 
 
 @shape
 def annotated_two_relations(q: Reader) -> Any:
     return (
-        q(Author).annotate(n=Count("books", distinct=True), m=Count("cowritten", distinct=True)).values("id", "n", "m")
+        q(Author)
+        .order_by("id")
+        .annotate(n=Count("books", distinct=True), m=Count("cowritten", distinct=True))
+        .values("id", "n", "m")
     )
 
 
@@ -670,7 +678,7 @@ def annotated_boolean(q: Reader) -> Any:
 
 @shape
 def annotated_then_filtered(q: Reader) -> Any:
-    return q(Author).annotate(n=Count("books")).filter(n__gte=2, name__startswith="A")
+    return q(Author).order_by("id").annotate(n=Count("books")).filter(n__gte=2, name__startswith="A")
 
 
 @shape
@@ -870,7 +878,7 @@ def filtered_relation(q: Reader) -> Any:
 @shape
 def filtered_relation_counted(q: Reader) -> Any:
     named = FilteredRelation("books", condition=Q(books__author=d.ADA) | Q(books__status=2))
-    return q(Author).annotate(some=named, n=Count("some")).values("id", "n")
+    return q(Author).annotate(some=named, n=Count("some")).order_by("id").values("id", "n")
 
 
 @shape
@@ -1020,7 +1028,7 @@ def distinct(q: Reader) -> Any:
 def distinct_on(q: Reader) -> Any:
     if DB != "postgresql":
         return q(Tag)
-    return q(Book).order_by("author", "-pages").distinct("author").values_list("title", flat=True)
+    return q(Book).order_by("author_id", "-pages").distinct("author_id").values_list("title", flat=True)
 
 
 @shape

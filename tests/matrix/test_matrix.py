@@ -44,8 +44,7 @@ class Library:
     def start(self) -> None:
         """Take everything anew."""
         ContentType.objects.clear_cache()
-        data.clear()
-        data.fill()
+        data.put_back()
         self.pristine = data.contents()
         self.answers: Answers = {}
         self.tables: dict[str, set[str]] = {}
@@ -78,8 +77,7 @@ class Library:
         cascading = {("default", f"library_{name}") for name in ("shelf", "slot", "sticker")}
         if tables & cascading:
             tables |= cascading
-        data.clear(tables)
-        data.fill(tables)
+        data.put_back(tables)
         self.unread |= set(self.reading(tables))
         if data.contents() != self.pristine:
             # The content types themselves are others now.
