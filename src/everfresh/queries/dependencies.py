@@ -64,7 +64,7 @@ def derive(query: Query, using: str, also: Sequence[BaseExpression] = ()) -> Cla
     except EmptyResultSet:
         raise Uncacheable("it is always empty, and asks the database nothing") from None
     for sql, params in texts:
-        if part := volatile_part(sql, params):
+        if part := volatile_part(sql, params, guesses_types=connections[using].vendor == "postgresql"):
             raise Uncacheable(f"{part} gives another answer each time")
     return Clauses(_Derivation(using).clauses(query, also))
 
