@@ -219,8 +219,10 @@ COLUMNS = {
 """The accidents of each column."""
 
 READS = {
+    FULL_ON_NODES.name: (1, 1),
+    FULL_ON_NODES_REVERSED.name: (1, 1),
     FULL_ONE_GROUP.name: (1, 1),
-    FULL_TWO_GROUPS.name: (1, 1),
+    FULL_TWO_GROUPS.name: (2,),
     FULL_WHOLE_TWO_GROUPS.name: (1, 1),
     FENCED.name: (1, 1),
     PLAIN.name: (2, 1),

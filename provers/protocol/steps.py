@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+
 from provers.protocol.model import Entry, Life, Move, Reader, Scheme, State, Step, Version, at_rest, new_version, put
 
 MARKER = -1

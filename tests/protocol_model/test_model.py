@@ -31,10 +31,10 @@ def test_ours(scheme: Scheme, column: str) -> None:
 
 @pytest.mark.parametrize("scheme", [scheme for scheme in OURS if scheme not in ELSEWHERE], ids=named)
 def test_variants(scheme: Scheme) -> None:
-    """Nodes that answer one after the other, two tags, row tags behind a fence: one reader that reads twice."""
-    expected = {column: EXPECTED[scheme.name, column] for column in SMALL}
+    """Nodes that answer one by one, two tags, row tags behind a fence: one reader, two reads, one eviction."""
+    expected = {column: EXPECTED[scheme.name, column] for column in SMALL[:2]}
 
-    assert expected == {column: explore(scheme, scheme.start(COLUMNS[column], (2,))).outcome for column in SMALL}
+    assert expected == {column: explore(scheme, scheme.start(COLUMNS[column], (2,))).outcome for column in SMALL[:2]}
 
 
 @pytest.mark.parametrize("scheme", REJECTED, ids=named)
