@@ -225,6 +225,11 @@ class Schedule:
         """See `SteppingStore.evict`."""
         self.store.evict(kind)
 
+    def end_marks(self) -> None:
+        """What the end of their lifetime comes to, without waiting for it: no mark and no version is left."""
+        self.evict("pending")
+        self.evict("version")
+
     def reader(self, read: Callable[[], Any], name: str = "reader") -> Actor:
         """An actor that reads and stops at ``compute`` too; knows its outcomes."""
 
