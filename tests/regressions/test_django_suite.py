@@ -163,3 +163,16 @@ def test_relation_that_adds_to_the_join_as_it_is_compiled(reads: list[Read]) -> 
         Author._meta._expire_cache()
     assert names == [["a"], []]
     assert outcomes(reads) == [Outcome.BYPASS, Outcome.BYPASS]
+
+
+def test_update_over_a_join_of_a_model_ordered_by_another(reads: list[Read], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows are read under lock: in no order, because FOR UPDATE refuses the outer join that an order may need."""
+    monkeypatch.setattr(Author._meta, "ordering", ["publisher__name"])
+    author = Author.objects.create(name="a")
+    Book.objects.create(author=author, status=1)
+    assert list(Author.objects.cache().values_list("bio", flat=True)) == [""]
+    assert Author.objects.filter(books__status=1).update(bio="b") == 1
+    assert list(Author.objects.cache().values_list("bio", flat=True)) == ["b"]
+    assert Author.objects.filter(books__status=1).delete()[0] == 2
+    assert list(Author.objects.cache().values_list("bio", flat=True)) == []
+    assert outcomes(reads) == [Outcome.FILL] * 3

@@ -140,6 +140,8 @@ def _single_table(matching: Query) -> Query:
     outer: Any = Query(matching.model)
     outer.add_filter("pk__in", query)
     outer.clear_select_clause()
+    # Not in the model's own order either: it may need a join, and FOR UPDATE refuses an outer one.
+    outer.clear_ordering(force=True)
     single: Query = outer
     return single
 
