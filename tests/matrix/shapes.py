@@ -235,7 +235,7 @@ def in_bulk(q: Reader) -> Any:
 
 @shape
 def in_bulk_by_unique(q: Reader) -> Any:
-    return q(Tag).in_bulk(["red", "green", "new"], field_name="name")
+    return q(Tag).order_by("id").in_bulk(["red", "green", "new"], field_name="name")
 
 
 @shape
