@@ -152,8 +152,7 @@ class Counts:
 
 def _general(reason: str) -> str:
     """The *reason* without the names in it."""
-    reason = re.sub(r"'[^']*'|\b\d+\b", "…", reason)
-    return re.sub(r"it holds .*?, which", "it holds …, which", reason)
+    return re.sub(r"'[^']*'|\"[^\"]*\"|\b\d+\b", "…", reason)
 
 
 counts = Counts()
@@ -232,9 +231,9 @@ def _catch_stumbles() -> None:
         before = _own(query)
         try:
             return plan(query, using, form, *args)
-        except Uncacheable:
-            raise
-        except Exception:
+        except Exception as error:
+            if isinstance(error, Uncacheable) and "cannot compile" not in error.reason:
+                raise
             if form != "aggregate" and _compiles(before, using):
                 counts.found("stumble", traceback.format_exc())
             raise

@@ -106,7 +106,7 @@ class Wavering:
         self.asked = 0
 
     def db_for_read(self, model: type[Model], **hints: Any) -> str | None:
-        """Default, other, default, …"""
+        """One, then the other."""
         if model is not Tag:
             return None
         self.asked += 1
