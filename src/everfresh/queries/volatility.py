@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-__all__ = ["volatile_part"]
+__all__ = ["is_relative", "volatile_part"]
 
 _QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`""")
 
@@ -35,6 +35,11 @@ _TAKES_RELATIVE = re.compile(
 _PSEUDO_TIME = re.compile(r"'(?:now|today|tomorrow|yesterday)'", re.IGNORECASE)
 
 
+def is_relative(value: object) -> bool:
+    """Is *value* a text that a server may take for a time that passes?"""
+    return isinstance(value, str) and _RELATIVE.fullmatch(value) is not None
+
+
 def volatile_part(sql: str, params: Iterable[object], *, guesses_types: bool = False) -> str:
     """The first part of *sql* that is not a function of the tables' rows, or ``""``.
 
@@ -52,7 +57,9 @@ def volatile_part(sql: str, params: Iterable[object], *, guesses_types: bool = F
         return found.group().rstrip("( ").upper()
     takes_relative = _TAKES_RELATIVE.search(text) is not None
     for param in params:
-        relative = _RELATIVE.fullmatch(param) if isinstance(param, str) else None
+        if not isinstance(param, str):
+            continue
+        relative = _RELATIVE.fullmatch(param)
         if relative and (takes_relative or (guesses_types and relative.group(1) == param.strip())):
             return repr(param)
     return ""
