@@ -172,7 +172,10 @@ class Facts:
     tag_columns: tuple[str, ...]
     tag_sets: tuple[tuple[str, ...], ...]
     comparable: frozenset[str]
-    """Columns whose values can be told to be equal in Python."""
+    """Columns whose values are equal in Python exactly where they are in SQL: those that may get value tags."""
+
+    readable: frozenset[str]
+    """Columns of which Python can tell that a write left them as they were, whatever SQL calls equal."""
 
     generated: frozenset[str]
     """Columns the database computes from others."""
@@ -240,9 +243,10 @@ def _describe(name: str, sharing: tuple[type[Model], ...], vendor: str) -> Facts
             known = fields.setdefault(field.column, field)
             if not _same_values(known, field):
                 doubtful.add(field.column)
-    comparable = frozenset(
-        column for column, field in fields.items() if column not in doubtful and _has_canonical_values(field, vendor)
+    readable = frozenset(
+        column for column, field in fields.items() if column not in doubtful and type(_target(field)) in _CANONICAL
     )
+    comparable = frozenset(column for column in readable if _has_canonical_values(fields[column], vendor))
     tag_columns = {column for model in sharing for column in _tag_columns(model)} & comparable
     tag_sets = {columns for model in sharing for columns in _tag_sets(model) if comparable.issuperset(columns)}
     return Facts(
@@ -252,6 +256,7 @@ def _describe(name: str, sharing: tuple[type[Model], ...], vendor: str) -> Facts
         tag_columns=tuple(sorted(tag_columns)),
         tag_sets=tuple(sorted(columns for columns in tag_sets if len(columns) > 1)),
         comparable=comparable,
+        readable=readable,
         generated=frozenset(column for column, field in fields.items() if getattr(field, "generated", False)),
         excluded=any(settings().rule(model._meta.label_lower) is None for model in sharing),
     )

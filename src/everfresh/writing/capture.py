@@ -236,7 +236,7 @@ class _Update:
         self.assigned: dict[str, Any] = {field.column: value for field, _, value in statement.query.values}
         self.known: dict[str, object] = {}
         """New values that are the same for all rows, by column."""
-        for column in self.assigned.keys() & facts.comparable:
+        for column in self.assigned.keys() & facts.readable:
             with suppress(Uncertain):
                 field = facts.fields[column]
                 self.known[column] = canonical(field, _plain_value(field, self.assigned[column]))
