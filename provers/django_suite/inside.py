@@ -223,12 +223,12 @@ def _catch_stumbles() -> None:
     """Find the queries that Django compiles and we cannot look at: a bypass to the user, a failure here."""
     from everfresh import querysets
     from everfresh.exceptions import Uncacheable
-    from everfresh.queries.plan import _own
+    from everfresh.queries.replay import detached
 
     plan = querysets.plan
 
     def plan_or_tell(query: Any, using: str, form: str, *args: Any) -> Any:
-        before = _own(query)
+        before = detached(query)
         try:
             return plan(query, using, form, *args)
         except Exception as error:

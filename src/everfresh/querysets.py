@@ -22,7 +22,7 @@ from everfresh import codec
 from everfresh.conf import ModelRule, seconds, settings
 from everfresh.events import Outcome, Read, emit
 from everfresh.exceptions import Uncacheable, Unencodable
-from everfresh.queries.plan import plan
+from everfresh.queries.plan import Plan, plan
 from everfresh.queries.replay import Rows, query_rows, replay
 from everfresh.reading import Answer, Body, Wanted, read
 from everfresh.switches import is_disabled
@@ -179,11 +179,12 @@ def _on_one_database(read_it: _F) -> _F:
 @_on_one_database
 def cached_rows(queryset: QuerySet[Any], policy: Policy) -> list[Any]:
     """The results of *queryset*, as its ``_fetch_all`` would have found them."""
-    answer = _answer(queryset, policy, "rows", _ROWS, lambda: query_rows(queryset))
-    if answer is None:
+    planned = _planned(queryset, policy, "rows")
+    if planned is None:
         iterable: Any = queryset._iterable_class
         return list(iterable(queryset))
-    results = replay(queryset, answer.value)
+    answer = _answer(queryset, planned, _ROWS, lambda: query_rows(queryset))
+    results = replay(queryset, answer.value, planned.shape)
     if settings().from_cache:
         _tell_origin(results, answer.from_cache)
     return results
@@ -192,15 +193,15 @@ def cached_rows(queryset: QuerySet[Any], policy: Policy) -> list[Any]:
 @_on_one_database
 def cached_count(queryset: QuerySet[Any], policy: Policy, compute: Callable[[], int]) -> int:
     """``count()``."""
-    answer = _answer(queryset, policy, "count", _VALUE, compute)
-    return compute() if answer is None else answer.value
+    planned = _planned(queryset, policy, "count")
+    return compute() if planned is None else _answer(queryset, planned, _VALUE, compute).value
 
 
 @_on_one_database
 def cached_exists(queryset: QuerySet[Any], policy: Policy, compute: Callable[[], bool]) -> bool:
     """``exists()``."""
-    answer = _answer(queryset, policy, "exists", _VALUE, compute)
-    return compute() if answer is None else answer.value
+    planned = _planned(queryset, policy, "exists")
+    return compute() if planned is None else _answer(queryset, planned, _VALUE, compute).value
 
 
 @_on_one_database
@@ -211,22 +212,20 @@ def cached_aggregate(
     expressions: Mapping[str, BaseExpression],
 ) -> dict[str, Any]:
     """``aggregate()``."""
-    answer = _answer(queryset, policy, "aggregate", _VALUE, compute, expressions)
-    return compute() if answer is None else answer.value
+    planned = _planned(queryset, policy, "aggregate", expressions)
+    return compute() if planned is None else _answer(queryset, planned, _VALUE, compute).value
 
 
-def _answer(
+def _planned(
     queryset: QuerySet[Any],
     policy: Policy,
     form: str,
-    body: Body[Any],
-    compute: Callable[[], _T],
     expressions: Mapping[str, BaseExpression] | None = None,
-) -> Answer[_T] | None:
-    """The answer by way of the read path, or ``None`` when it has to come from the database alone."""
+) -> Plan | None:
+    """How the read path answers it, or ``None`` when the answer has to come from the database alone."""
     label = queryset.model._meta.label
     try:
-        wanted = plan(queryset.query, queryset.db, form, policy.timeout, expressions)
+        return plan(queryset.query, queryset.db, form, policy.timeout, expressions)
     except Uncacheable as refusal:
         emit(Read(Outcome.BYPASS, refusal.reason, label))
         return None
@@ -235,8 +234,11 @@ def _answer(
         log.debug("Everfresh could not look at a query of %s.", label, exc_info=True)
         emit(Read(Outcome.BYPASS, f"{type(error).__name__} while looking at the query: {error}", label))
         return None
-    answer: Answer[_T] = read(wanted, connections[queryset.db], compute, body)
-    emit(Read(answer.outcome, answer.reason, label))
+
+
+def _answer(queryset: QuerySet[Any], planned: Plan, body: Body[_T], compute: Callable[[], _T]) -> Answer[_T]:
+    answer = read(planned.wanted, connections[queryset.db], compute, body)
+    emit(Read(answer.outcome, answer.reason, queryset.model._meta.label))
     return answer
 
 
@@ -303,7 +305,7 @@ def explain(queryset: QuerySet[Any]) -> Explanation:
         return Explanation(key="", reason=f"the settings exclude {queryset.model._meta.label}")
     policy = policy or _with_timeout(policy_of(queryset), rule)
     try:
-        wanted = plan(queryset.query, queryset.db, "rows", policy.timeout)
+        wanted = plan(queryset.query, queryset.db, "rows", policy.timeout).wanted
     except Uncacheable as refusal:
         return Explanation(key="", reason=refusal.reason)
     return _explanation(wanted, reason)

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db
 
 def words(code: str, form: str = "rows") -> list[str]:
     """The clauses, each a line: all groups in braces must be touched."""
-    return plan(build(code).query, "default", form, None).clauses.words()
+    return plan(build(code).query, "default", form, None).wanted.clauses.words()
 
 
 # ``T!``: a write of unknown rows, ``T*``: any write, ``T#rows``: insert and delete, ``T#c``: a change of column c.

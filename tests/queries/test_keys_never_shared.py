@@ -56,7 +56,7 @@ QUICK = settings(
 
 def key_of(queryset: QuerySet[Any], form: str = "rows", using: str = "default") -> str:
     """The key of an entry."""
-    return plan(queryset.query, using, form, None).key
+    return plan(queryset.query, using, form, None).wanted.key
 
 
 def sql_of(queryset: QuerySet[Any], using: str = "default") -> str:
@@ -65,7 +65,12 @@ def sql_of(queryset: QuerySet[Any], using: str = "default") -> str:
         sql, params = queryset.query.get_compiler(using).as_sql()
     except EmptyResultSet:
         return "empty"
-    return repr((using, sql, [(typed(param), repr(param)) for param in params]))
+    return repr((using, sql, [(typed(param), shown(param)) for param in params]))
+
+
+def shown(value: Any) -> str:
+    """A parameter, without its place in memory."""
+    return repr(bytes(value)) if isinstance(value, memoryview) else repr(value)
 
 
 def typed(value: Any) -> str:
@@ -227,7 +232,7 @@ from tests.queries.strategies import build
 from everfresh.queries.plan import plan
 from everfresh.tables import forget_tables
 for line in sys.stdin.read().splitlines():
-    print(plan(build(line).query, "default", "rows", None).key.partition(":")[2])
+    print(plan(build(line).query, "default", "rows", None).wanted.key.partition(":")[2])
 """
 
 

@@ -44,7 +44,7 @@ def tables_read(sql: str) -> set[str]:
 def tables_known(read: Asked, form: str) -> set[str]:
     """The tables in the clauses of an entry."""
     aggregates = {"count": {"__count": Count("*")}, "aggregate": {"n": Count("pk")}}.get(form, {})
-    wanted = plan(read.queryset().query, "default", form, None, aggregates)
+    wanted = plan(read.queryset().query, "default", form, None, aggregates).wanted
     return {tag.table for tag in wanted.clauses.tags}
 
 

@@ -1,4 +1,4 @@
-"""From a query to its clauses: every way in which a write can change the answer.
+"""From a query to the outline of its clauses: every way in which a write can change the answer.
 
 Deriving must be sound: a write that can change the answer moves a tag in every group of some clause. So everything
 here starts from "any write to the table" and narrows only where DESIGN section 3 allows it.
@@ -6,8 +6,7 @@ here starts from "any write to the table" and narrows only where DESIGN section 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import product
+from collections.abc import Iterator, Mapping, Sequence
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -21,39 +20,30 @@ from django.db.models.sql.constants import LOUTER
 from django.db.models.sql.datastructures import BaseTable, Join
 from django.db.models.sql.where import AND, OR, ExtraWhere, WhereNode
 
-from everfresh.clauses import Clause, Clauses, Group
+from everfresh.clauses import Group
 from everfresh.conf import settings
 from everfresh.exceptions import Uncacheable
+from everfresh.queries.outlines import LOOKUP_MODULES, Equality, Outline, Source, free_values
 from everfresh.queries.volatility import volatile_part
-from everfresh.tables import Facts, Uncertain, canonical, describe, table
+from everfresh.tables import Facts, describe, table
 
 __all__ = ["derive"]
 
 Columns = dict[str, set[str]]
 """Names of columns by alias."""
 
-Arm = tuple["Equality", ...]
+Arm = tuple[Equality, ...]
 """Equalities that all hold for the rows of one OR-ed alternative."""
 
 
-class Equality:
-    """``alias.column`` is one of *values*, in one arm of a WHERE."""
-
-    __slots__ = ("alias", "column", "values")
-
-    def __init__(self, alias: str, column: str, values: tuple[object, ...]) -> None:
-        self.alias = alias
-        self.column = column
-        self.values = values
-
-
-def derive(query: Query, using: str, also: Sequence[BaseExpression] = ()) -> Clauses:
-    """The clauses of the answer of *query* on the database *using*.
+def derive(query: Query, using: str, also: Sequence[BaseExpression], slots: Mapping[int, int]) -> Outline:
+    """The outline of the clauses of the answer of *query* on the database *using*.
 
     Args:
         query: a clone that nobody else holds: compiling it adds the joins that only SQL needs.
         using: a database alias.
         also: expressions resolved against *query* that are computed from its rows.
+        slots: of each lookup with free values, by its id, which of the shape's they are.
 
     Raises:
         Uncacheable: where no clauses would be sound, or there is nothing to cache.
@@ -66,22 +56,24 @@ def derive(query: Query, using: str, also: Sequence[BaseExpression] = ()) -> Cla
     for sql, params in texts:
         if part := volatile_part(sql, params, guesses_types=connections[using].vendor == "postgresql"):
             raise Uncacheable(f"{part} gives another answer each time")
-    return Clauses(_Derivation(using).clauses(query, also))
+    return _Derivation(using, slots).outline(query, also)
 
 
 class _Derivation:
     """One pass over a compiled query and all queries inside it."""
 
-    def __init__(self, using: str) -> None:
+    def __init__(self, using: str, slots: Mapping[int, int]) -> None:
         self.using = using
         self.vendor = connections[using].vendor
-        self.found: set[Clause] = set()
+        self.slots = slots
+        self.sources: list[Source] = []
+        self.is_shared = True
         # By id, and held, so that no other query gets that id meanwhile.
         self.seen: dict[int, tuple[Query, Columns]] = {}
 
-    def clauses(self, query: Query, also: Sequence[BaseExpression]) -> Iterable[Clause]:
+    def outline(self, query: Query, also: Sequence[BaseExpression]) -> Outline:
         self._visit(query, also)
-        return self.found
+        return Outline(tuple(self.sources), self.is_shared)
 
     def _visit(self, query: Query, also: Sequence[BaseExpression] = ()) -> Columns:
         """Add the clauses of *query* and of those inside; give the columns that these name of aliases outside."""
@@ -148,7 +140,7 @@ class _Derivation:
         ]
 
     def _add(self, query: Query, named: dict[str, set[str]]) -> None:
-        arms = _arms(query.where, frozenset(query.alias_map))
+        arms = self._arms(query.where, frozenset(query.alias_map))
         for alias, source in query.alias_map.items():
             if not query.alias_refcount[alias]:
                 continue
@@ -168,46 +160,77 @@ class _Derivation:
 
     def _add_alias(self, facts: Facts, alias: str, named: set[str], arms: list[Arm], outer_joined: bool) -> None:
         place = table(self.using, facts.name)
-        self.found.add(frozenset({frozenset({place.epoch})}))
-        column_group: Group | None = None
+        columns: Group | None = None
         if not named.issuperset(facts.fields):
-            column_group = frozenset({place.rows, *map(place.column, named)})
+            columns = frozenset({place.rows, *map(place.column, named)})
         for arm in arms:
-            equal = self._equal(facts, alias, arm, outer_joined)
-            groups: set[Group] = {
-                frozenset(place.value((column,), (value,)) for value in values)
-                for column, values in equal.items()
-                if column in facts.tag_columns
-            }
-            for columns in facts.tag_sets:
-                if equal.keys() >= set(columns):
-                    combinations = list(product(*(equal[column] for column in columns)))
-                    if len(combinations) <= settings().limits.values:
-                        groups.add(frozenset(place.value(columns, values) for values in combinations))
-            if column_group is not None:
-                groups.add(column_group)
-            self.found.add(frozenset(groups or {frozenset({place.any})}))
+            equalities = tuple(
+                equality
+                for equality in arm
+                # A missing row of an outer join satisfies IS NULL too, and a missing row has no tags.
+                if equality.alias == alias
+                and equality.column in facts.comparable
+                and not (outer_joined and None in equality.values)
+            )
+            self.sources.append(Source(place, facts, columns, equalities))
 
-    def _equal(self, facts: Facts, alias: str, arm: Arm, outer_joined: bool) -> dict[str, list[object]]:
-        """By column: the canonical values it must have one of, in this arm."""
-        equal: dict[str, list[object]] = {}
-        for equality in arm:
-            if equality.alias != alias or equality.column not in facts.comparable:
-                continue
-            if outer_joined and None in equality.values:
-                # A missing row satisfies it too, and a missing row has no tags.
-                continue
-            field = facts.fields[equality.column]
-            try:
-                values = list(dict.fromkeys(canonical(field, value) for value in equality.values))
-            except Uncertain:
-                continue
-            if len(values) > settings().limits.values:
-                continue
-            known = equal.get(equality.column)
-            if known is None or len(values) < len(known):
-                equal[equality.column] = values
-        return equal
+    # The arms of a WHERE
+
+    def _arms(self, where: WhereNode, aliases: frozenset[str]) -> list[Arm]:
+        """The alternatives of *where*, each with the equalities that hold in it; one without any past the limit."""
+        arms = self._expand(where, aliases)
+        return arms if len(arms) <= settings().limits.arms else [()]
+
+    def _expand(self, node: object, aliases: frozenset[str]) -> list[Arm]:
+        if isinstance(node, WhereNode):
+            if node.negated or node.connector not in (AND, OR):
+                return [()]
+            if node.connector == OR and node.contains_over_clause:
+                # All of it is applied after the window has seen every row, those of no alternative too.
+                return [()]
+            alternatives = [self._expand(child, aliases) for child in node.children]
+            limit = settings().limits.arms
+            if node.connector == OR:
+                arms = [arm for alternative in alternatives for arm in alternative]
+                return arms if 0 < len(arms) <= limit else [()]
+            arms = [()]
+            for alternative in alternatives:
+                if len(arms) * len(alternative) <= limit:
+                    # Past the limit an alternative is left out: an arm that claims less is still sound.
+                    arms = [left + right for left in arms for right in alternative]
+            return arms
+        if isinstance(node, Lookup):
+            return [tuple(self._equalities(node, aliases))]
+        return [()]
+
+    def _equalities(self, lookup: Lookup[Any], aliases: frozenset[str]) -> Iterator[Equality]:
+        lhs, rhs = lookup.lhs, lookup.rhs
+        if lookup.bilateral_transforms or type(lookup).__module__ not in LOOKUP_MODULES:
+            return
+        targets = getattr(lhs, "targets", None)
+        if targets is not None and type(lookup).__name__ == "TupleExact" and isinstance(rhs, tuple | list):
+            if lhs.alias in aliases and len(rhs) == len(targets):
+                for target, value in zip(targets, rhs, strict=True):
+                    yield Equality(lhs.alias, target.column, (value,))
+            return
+        if type(lhs) is not Col or lhs.alias not in aliases or lhs.target.column is None:
+            return
+        column = lhs.target.column
+        if (free := free_values(lookup)) is not None:
+            slot = self.slots.get(id(lookup))
+            # A copy, made after the walk: its values are this query's alone.
+            self.is_shared = self.is_shared and slot is not None
+            yield Equality(lhs.alias, column, free if slot is None else (), slot)
+        elif isinstance(lookup, Exact):
+            if rhs is not None and not hasattr(rhs, "resolve_expression"):
+                yield Equality(lhs.alias, column, (rhs,))
+        elif isinstance(lookup, In):
+            direct = isinstance(rhs, list | tuple | set | frozenset)
+            values = tuple(value for value in rhs if value is not None) if direct else ()
+            if values and not any(hasattr(value, "resolve_expression") for value in values):
+                yield Equality(lhs.alias, column, values)
+        elif isinstance(lookup, IsNull) and rhs is True:
+            yield Equality(lhs.alias, column, (None,))
 
 
 def _as_member(member: Query, selected: Any) -> Query:
@@ -218,66 +241,6 @@ def _as_member(member: Query, selected: Any) -> Query:
     clone.set_values(selected)
     asked: Query = clone
     return asked
-
-
-def _arms(where: WhereNode, aliases: frozenset[str]) -> list[Arm]:
-    """The alternatives of *where*, each with the equalities that hold in it; one without any past the limit."""
-    arms = list(_expand(where, aliases))
-    return arms if len(arms) <= settings().limits.arms else [()]
-
-
-def _expand(node: object, aliases: frozenset[str]) -> list[Arm]:
-    if isinstance(node, WhereNode):
-        if node.negated or node.connector not in (AND, OR):
-            return [()]
-        if node.connector == OR and node.contains_over_clause:
-            # All of it is applied after the window has seen every row, those of no alternative too.
-            return [()]
-        alternatives = [_expand(child, aliases) for child in node.children]
-        limit = settings().limits.arms
-        if node.connector == OR:
-            arms = [arm for alternative in alternatives for arm in alternative]
-            return arms if 0 < len(arms) <= limit else [()]
-        arms = [()]
-        for alternative in alternatives:
-            if len(arms) * len(alternative) <= limit:
-                # Past the limit an alternative is left out: an arm that claims less is still sound.
-                arms = [left + right for left in arms for right in alternative]
-        return arms
-    if isinstance(node, Lookup):
-        return [tuple(_equalities(node, aliases))]
-    return [()]
-
-
-_LOOKUP_MODULES = frozenset(
-    {"django.db.models.lookups", "django.db.models.fields.related_lookups", "django.db.models.fields.tuple_lookups"}
-)
-"""Where an Exact is "equals" and nothing else; a lookup of anyone's own may mean something of its own."""
-
-
-def _equalities(lookup: Lookup[Any], aliases: frozenset[str]) -> Iterator[Equality]:
-    lhs, rhs = lookup.lhs, lookup.rhs
-    if lookup.bilateral_transforms or type(lookup).__module__ not in _LOOKUP_MODULES:
-        return
-    targets = getattr(lhs, "targets", None)
-    if targets is not None and type(lookup).__name__ == "TupleExact" and isinstance(rhs, tuple | list):
-        if lhs.alias in aliases and len(rhs) == len(targets):
-            for target, value in zip(targets, rhs, strict=True):
-                yield Equality(lhs.alias, target.column, (value,))
-        return
-    if type(lhs) is not Col or lhs.alias not in aliases or lhs.target.column is None:
-        return
-    column = lhs.target.column
-    if isinstance(lookup, Exact):
-        if rhs is not None and not hasattr(rhs, "resolve_expression"):
-            yield Equality(lhs.alias, column, (rhs,))
-    elif isinstance(lookup, In):
-        direct = isinstance(rhs, list | tuple | set | frozenset)
-        values = tuple(value for value in rhs if value is not None) if direct else ()
-        if values and not any(hasattr(value, "resolve_expression") for value in values):
-            yield Equality(lhs.alias, column, values)
-    elif isinstance(lookup, IsNull) and rhs is True:
-        yield Equality(lhs.alias, column, (None,))
 
 
 def _restricts_by_itself(join: BaseTable | Join) -> bool:

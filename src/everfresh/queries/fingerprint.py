@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
 
@@ -19,6 +20,7 @@ from django.db.models import F, Field, ForeignObjectRel, Model, QuerySet
 from django.db.models.constants import LOOKUP_SEP
 from django.db.models.expressions import BaseExpression, Combinable
 from django.db.models.functions.datetime import TimezoneMixin
+from django.db.models.lookups import Lookup
 from django.db.models.query_utils import FilteredRelation, Q
 from django.db.models.sql import Query
 from django.db.models.sql.datastructures import BaseTable, Join
@@ -30,9 +32,10 @@ from django.utils.tree import Node
 
 from everfresh.exceptions import Uncacheable, Unencodable
 from everfresh.keys import digest, encode
+from everfresh.queries.outlines import Values, free_values
 from everfresh.queries.ranges import is_range, range_parts
 
-__all__ = ["class_path", "fingerprint"]
+__all__ = ["Fingerprint", "class_path", "fingerprint"]
 
 _DEPTH = 60
 """Deeper queries than this hold themselves, or are nothing anyone wrote by hand."""
@@ -62,8 +65,25 @@ _DERIVED = frozenset(
 _STRUCTURES = (BaseExpression, BaseTable, Combinable, FilteredRelation, Join, Node, Q, Query)
 
 
-def fingerprint(query: Query, *extra: object) -> str:
-    """22 characters that two queries share only when they compile to the same SQL and parameters.
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What a query is called."""
+
+    identity: str
+    """22 characters that two queries share only when they compile to the same SQL and parameters."""
+
+    shape: str
+    """22 characters that two queries share only when they differ in nothing but free values."""
+
+    free: tuple[Values, ...]
+    """The free values, in the order of the walk."""
+
+    slots: Mapping[int, int]
+    """Of each lookup that has free values, by its id, which of *free* they are."""
+
+
+def fingerprint(query: Query, *extra: object) -> Fingerprint:
+    """The names of *query* and of its shape.
 
     Args:
         query: a query, not compiled and not changed.
@@ -81,16 +101,26 @@ def fingerprint(query: Query, *extra: object) -> str:
             walk.out.append(encode(timezone.get_current_timezone()))
     except Unencodable as error:
         raise Uncacheable(f"it holds {error}, which has no stable bytes") from None
-    return digest(b"".join(walk.out))
+    identity = digest(b"".join(walk.out))
+    for start, end, _, values in reversed(walk.holes):
+        # Their classes stay: an integer is compared otherwise than a text.
+        walk.out[start:end] = [b"<?", *sorted({_path_bytes(type(value)) for value in values})]
+    return Fingerprint(
+        identity=identity,
+        shape=digest(b"".join(walk.out)) if walk.holes else identity,
+        free=tuple(values for _, _, _, values in walk.holes),
+        slots={lookup: slot for slot, (_, _, lookup, _) in enumerate(walk.holes)},
+    )
 
 
 class _Walk:
-    """One pass over a query; ``out`` collects prefix-free bytes."""
+    """One pass over a query; ``out`` collects prefix-free bytes, ``holes`` which of them are free values' and whose."""
 
-    __slots__ = ("needs_time_zone", "out")
+    __slots__ = ("holes", "needs_time_zone", "out")
 
     def __init__(self) -> None:
         self.out: list[bytes] = []
+        self.holes: list[tuple[int, int, int, Values]] = []
         self.needs_time_zone = False
 
 
@@ -206,7 +236,7 @@ def _layout(kind: type, names: tuple[str, ...]) -> tuple[bytes, tuple[tuple[byte
     return found
 
 
-def _structure(walk: _Walk, value: Any, depth: int) -> None:
+def _structure(walk: _Walk, value: Any, depth: int, free: Values | None = None) -> None:
     if depth > _DEPTH:
         raise Uncacheable("it is nested too deep")
     held = vars(value)
@@ -218,10 +248,17 @@ def _structure(walk: _Walk, value: Any, depth: int) -> None:
     for written, name in counting:
         out.append(written)
         item = held[name]
+        start = len(out)
         if type(item) in _SCALARS:
             out.append(encode(item))
         else:
             _WALKERS[type(item)](walk, item, depth)
+        if free is not None and name == "rhs":
+            walk.holes.append((start, len(out), id(value), free))
+
+
+def _lookup(walk: _Walk, value: Lookup[Any], depth: int) -> None:
+    _structure(walk, value, depth, free_values(value))
 
 
 def _query(walk: _Walk, value: Query, depth: int) -> None:
@@ -288,6 +325,7 @@ _BY_BASE: tuple[tuple[type | tuple[type, ...], Walker], ...] = (
     (type, _class),
     (Query, _query),
     (TimezoneMixin, _in_time_zone),
+    (Lookup, _lookup),
     (F, _reference),
     (Q, _conditions),
     (_STRUCTURES, _structure),

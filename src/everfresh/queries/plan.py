@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain
+from typing import Any, TypeVar
 
 from django.core.signals import setting_changed
 from django.db.models.expressions import BaseExpression, Value
@@ -14,11 +15,16 @@ from everfresh.clauses import Clauses
 from everfresh.conf import settings
 from everfresh.exceptions import Uncacheable
 from everfresh.queries.dependencies import derive
-from everfresh.queries.fingerprint import fingerprint
+from everfresh.queries.fingerprint import Fingerprint, fingerprint
+from everfresh.queries.outlines import Outline
+from everfresh.queries.replay import detached
+from everfresh.queries.volatility import is_relative
 from everfresh.reading import Wanted
 from everfresh.tables import logical_database, may_lag, point_of_view
 
-__all__ = ["plan"]
+__all__ = ["Plan", "plan"]
+
+T = TypeVar("T")
 
 _REMEMBERED = 4_096
 """Queries whose clauses one process keeps at hand; a query not among them is compiled once more."""
@@ -29,7 +35,20 @@ class _Refused:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a query is answered from the cache."""
+
+    wanted: Wanted
+    shape: str
+    """What the query has in common with all that differ from it in free values only."""
+
+
 _memory: dict[str, Clauses | _Refused] = {}
+"""By identity."""
+
+_outlines: dict[str, Outline] = {}
+"""By shape."""
 
 
 def plan(
@@ -38,7 +57,7 @@ def plan(
     form: str,
     timeout: float | None,
     aggregates: Mapping[str, BaseExpression] | None = None,
-) -> Wanted:
+) -> Plan:
     """The entry for the answer of *query*.
 
     Args:
@@ -52,22 +71,27 @@ def plan(
         Uncacheable: with the reason.
     """
     _refuse_modes(query, using)
-    identity = fingerprint(query, form, logical_database(using), point_of_view(using), dict(aggregates or {}))
-    clauses = _memory.get(identity)
+    found = fingerprint(query, form, logical_database(using), point_of_view(using), dict(aggregates or {}))
+    clauses = _memory.get(found.identity)
     if clauses is None:
-        clauses = _derived(query, using, form, aggregates or {})
-        if len(_memory) >= _REMEMBERED:
-            _memory.pop(next(iter(_memory)), None)
-        _memory[identity] = clauses
+        clauses = _clauses(found, query, using, form, aggregates or {})
+        _remember(_memory, found.identity, clauses)
     if isinstance(clauses, _Refused):
         raise Uncacheable(clauses.reason)
     prefix = settings().prefix()
-    return Wanted(
-        key=f"{prefix}:q:{identity}{clauses.digest}",
+    wanted = Wanted(
+        key=f"{prefix}:q:{found.identity}{clauses.digest}",
         clauses=clauses,
         names=tuple([f"{prefix}:t:{name}" for name in clauses.names]),
         timeout=timeout,
     )
+    return Plan(wanted, found.shape)
+
+
+def _remember(memory: dict[str, T], name: str, value: T) -> None:
+    if len(memory) >= _REMEMBERED:
+        memory.pop(next(iter(memory)), None)
+    memory[name] = value
 
 
 def _refuse_modes(query: Query, using: str) -> None:
@@ -79,16 +103,24 @@ def _refuse_modes(query: Query, using: str) -> None:
         raise Uncacheable("explain() asks the database about itself")
 
 
-def _derived(query: Query, using: str, form: str, aggregates: Mapping[str, BaseExpression]) -> Clauses | _Refused:
-    try:
-        asked, resolved = _FORMS.get(form, _rows)(query, aggregates)
-        return derive(asked, using, resolved)
-    except Uncacheable as refusal:
-        return _Refused(refusal.reason)
-    except Exception as error:
-        # A query that makes no sense: running it says so in Django's own words. Not remembered, for it may be the
-        # connection's failure.
-        raise Uncacheable(f"Django cannot compile it: {error!r}") from error
+def _clauses(
+    found: Fingerprint, query: Query, using: str, form: str, aggregates: Mapping[str, BaseExpression]
+) -> Clauses | _Refused:
+    outline = _outlines.get(found.shape)
+    if outline is None or any(map(is_relative, chain.from_iterable(found.free))):
+        try:
+            asked, resolved = _FORMS.get(form, _rows)(query, aggregates)
+            outline = derive(asked, using, resolved, found.slots)
+        except Uncacheable as refusal:
+            # Of this query alone: another one of its shape may have rows, or no text that means a time.
+            return _Refused(refusal.reason)
+        except Exception as error:
+            # A query that makes no sense: running it says so in Django's own words. Not remembered, for it may be
+            # the connection's failure.
+            raise Uncacheable(f"Django cannot compile it: {error!r}") from error
+        if outline.is_shared:
+            _remember(_outlines, found.shape, outline)
+    return outline.clauses(found.free)
 
 
 Asked = tuple[Query, list[BaseExpression]]
@@ -96,24 +128,15 @@ Asked = tuple[Query, list[BaseExpression]]
 
 
 def _rows(query: Query, _aggregates: Mapping[str, BaseExpression]) -> Asked:
-    return _own(query), []
+    return detached(query), []
 
 
 def _exists(query: Query, _aggregates: Mapping[str, BaseExpression]) -> Asked:
-    return _own(query).exists(), []
-
-
-def _own(query: Query) -> Query:
-    """A clone that shares nothing which compiling changes: Django's own clones share ``selected``."""
-    own: Any = query.clone()
-    if getattr(own, "selected", None) is not None:
-        own.selected = dict(own.selected)
-    own.combined_queries = tuple(_own(member) for member in own.combined_queries)
-    return own  # type: ignore[no-any-return]
+    return detached(query).exists(), []
 
 
 def _aggregate(query: Query, aggregates: Mapping[str, BaseExpression]) -> Asked:
-    asked: Any = _own(query)
+    asked: Any = detached(query)
     asked.select_related = False
     for name, expression in aggregates.items():
         # As Django does it: one aggregate may refer to another by its name.
@@ -142,6 +165,7 @@ _FORMS: Mapping[str, Callable[[Query, Mapping[str, BaseExpression]], Asked]] = {
 
 def _forget(**_: object) -> None:
     _memory.clear()
+    _outlines.clear()
 
 
 setting_changed.connect(_forget, dispatch_uid="everfresh.queries.plan")

@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
+from django.db import connections
 from django.db.models import QuerySet
+from django.db.models.sql import Query
 from django.db.models.sql.compiler import SQLCompiler
 
-__all__ = ["Rows", "query_rows", "replay"]
+__all__ = ["Rows", "detached", "query_rows", "replay"]
 
 Rows = list[tuple[Any, ...]]
 """Database values, column by column, before Django's converters."""
@@ -26,13 +28,44 @@ def query_rows(queryset: QuerySet[Any]) -> Rows:
     return [tuple(row) for row in chain.from_iterable(compiler.execute_sql())]
 
 
-def replay(queryset: QuerySet[Any], rows: Rows) -> list[Any]:
-    """What *queryset* would have made of *rows*."""
-    compiler = queryset.query.get_compiler(queryset.db)
-    compiler.setup_query()
+_REMEMBERED = 256
+"""Compilers that one connection keeps at hand."""
+
+
+def replay(queryset: QuerySet[Any], rows: Rows, shape: str) -> list[Any]:
+    """What *queryset* would have made of *rows*.
+
+    Args:
+        queryset: is not changed.
+        rows: as `query_rows` gave them, here or in another process.
+        shape: queries of one shape select the same columns and convert them in the same way.
+    """
+    compiler = _compiler_of(queryset, shape)
     stand_in = _QuerySet(queryset, _Query(queryset.query, _Compiler(compiler, rows)))
     iterable: Any = queryset._iterable_class
     return list(iterable(stand_in))
+
+
+def _compiler_of(queryset: QuerySet[Any], shape: str) -> SQLCompiler:
+    # On the connection, whose time zone and converters it uses, and which one thread uses at a time.
+    remembered: dict[str, SQLCompiler] = connections[queryset.db].__dict__.setdefault("_everfresh_compilers", {})
+    compiler = remembered.get(shape)
+    if compiler is None:
+        compiler = detached(queryset.query).get_compiler(queryset.db)
+        compiler.setup_query()
+        if len(remembered) >= _REMEMBERED:
+            remembered.pop(next(iter(remembered)), None)
+        remembered[shape] = compiler
+    return compiler
+
+
+def detached(query: Query) -> Query:
+    """A clone that shares nothing which compiling changes: Django's own clones share ``selected``."""
+    own: Any = query.clone()
+    if getattr(own, "selected", None) is not None:
+        own.selected = dict(own.selected)
+    own.combined_queries = tuple(detached(member) for member in own.combined_queries)
+    return own  # type: ignore[no-any-return]
 
 
 class _StandIn:
