@@ -28,9 +28,18 @@ CHOSEN: dict[str, Any] = json.loads(os.environ["EVERFRESH_DJANGO_SUITE"])
 _namespace = "start"
 
 
-def namespace() -> str:
+class _Namespace:
     """The PREFIX of every key now: of the test, or where tests share a transaction of the class."""
-    return _namespace
+
+    def __call__(self) -> str:
+        return _namespace
+
+    def __repr__(self) -> str:
+        # Some tests write all settings to a file, for another process.
+        return repr("django-suite")
+
+
+namespace = _Namespace()
 
 
 def _enter(name: str) -> None:
