@@ -127,7 +127,11 @@ def _target(field: Field[Any, Any]) -> Field[Any, Any] | None:
     for _ in range(10):
         if type(field) not in (models.ForeignKey, models.OneToOneField):
             return field
-        field = field.target_field  # type: ignore[attr-defined]
+        try:
+            field = field.target_field  # type: ignore[attr-defined]
+        except ValueError:
+            # It points to a model that is declared nowhere, as one that only migrations know.
+            return None
     return None
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.db import models
+from django.apps import apps
+from django.db import connection, models
 from django.db.models import F, Max, Model, Sum, Value
 from django.db.models.lookups import Exact
 from django.test import override_settings
@@ -13,6 +14,7 @@ from django.utils import translation
 from django.utils.translation import get_language
 
 from everfresh.events import Outcome, Read, listening
+from everfresh.tables import forget_tables
 from tests.library.models import Author, Book, Publisher, Tag
 
 if TYPE_CHECKING:
@@ -176,3 +178,19 @@ def test_update_over_a_join_of_a_model_ordered_by_another(reads: list[Read], mon
     assert Author.objects.filter(books__status=1).delete()[0] == 2
     assert list(Author.objects.cache().values_list("bio", flat=True)) == []
     assert outcomes(reads) == [Outcome.FILL] * 3
+
+
+def test_raw_sql_beside_a_foreign_key_to_nowhere() -> None:
+    """A model may point to one that only migrations know: every statement looks at all tables."""
+    meta = type("Meta", (), {"app_label": "library", "db_table": "dangling"})
+    attributes = {"__module__": __name__, "Meta": meta, "to": models.ForeignKey("library.Nowhere", models.CASCADE)}
+    type("Dangling", (Model,), attributes)
+    forget_tables()
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE library_tag SET name = 'b'")
+    finally:
+        del apps.all_models["library"]["dangling"]
+        apps._pending_operations.pop(("library", "nowhere"))
+        apps.clear_cache()
+        forget_tables()
