@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db(databases=["default", "other"])
 
 QUICK = settings(
-    max_examples=100,
+    max_examples=60,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.filter_too_much],
 )

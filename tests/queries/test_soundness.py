@@ -18,7 +18,7 @@ from tests.queries.world import World, do, write
 pytestmark = pytest.mark.django_db(transaction=True)
 
 QUICK = settings(
-    max_examples=150,
+    max_examples=100,
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.filter_too_much],

@@ -21,7 +21,7 @@ from tests.queries.test_soundness import IMPOSSIBLE
 pytestmark = pytest.mark.django_db
 
 QUICK = settings(
-    max_examples=120,
+    max_examples=50,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.filter_too_much],
 )

@@ -9,7 +9,7 @@ from typing import Any
 from django.apps import apps
 from django.contrib.contenttypes.models import ContentType
 from django.core.cache import caches
-from django.core.exceptions import FieldError, ObjectDoesNotExist
+from django.core.exceptions import FieldError, MultipleObjectsReturned, ObjectDoesNotExist
 from django.db import DatabaseError, connection, models, transaction
 from django.db.models import ProtectedError
 from hypothesis import strategies as st
@@ -116,6 +116,17 @@ Counted.objects.create(pk=2, amount=2, rank=1)
 
 # Writes
 
+REFUSED = (
+    DatabaseError,
+    FieldError,
+    MultipleObjectsReturned,
+    ObjectDoesNotExist,
+    ProtectedError,
+    TypeError,
+    ValueError,
+)
+"""What Django and the databases say of writes that cannot be."""
+
 
 def do(code: str) -> bool:
     """Run a write; one that the database refuses is undone."""
@@ -123,7 +134,7 @@ def do(code: str) -> bool:
     try:
         with transaction.atomic() if connection.in_atomic_block else nullcontext():
             exec(compile(code, code, "exec"), names)
-    except (DatabaseError, FieldError, ObjectDoesNotExist, ProtectedError, TypeError, ValueError):
+    except REFUSED:
         return False
     return True
 
