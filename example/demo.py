@@ -52,8 +52,8 @@ def parse_options() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--store", choices=("locmem", "redis"), default="locmem", help="where answers are kept")
-    parser.add_argument("--operations", type=int, default=4000, metavar="N", help="how many (default: %(default)s)")
-    parser.add_argument("--writes", type=float, default=5, metavar="PERCENT", help="share (default: %(default)s)")
+    parser.add_argument("--operations", type=int, default=8000, metavar="N", help="how many (default: %(default)s)")
+    parser.add_argument("--writes", type=float, default=2, metavar="PERCENT", help="share (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the dice (default: %(default)s)")
     parser.add_argument("--cities", type=int, metavar="N", help="load only so many, the largest (default: all)")
     return parser.parse_args()
