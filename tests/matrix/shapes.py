@@ -485,7 +485,7 @@ def prefetch_forward(q: Reader) -> Any:
 
 @shape
 def prefetch_many_to_many(q: Reader) -> Any:
-    return q(Book).prefetch_related("coauthors", "tags")
+    return q(Book).prefetch_related("coauthors", Prefetch("tags", Tag.objects.order_by("id")))
 
 
 @shape
@@ -511,7 +511,11 @@ def prefetch_generic_with_querysets(q: Reader) -> Any:
 
 @shape
 def prefetch_nested(q: Reader) -> Any:
-    return q(Publisher).order_by("id").prefetch_related("authors__books__tags")
+    return (
+        q(Publisher)
+        .order_by("id")
+        .prefetch_related("authors__books", Prefetch("authors__books__tags", Tag.objects.order_by("id")))
+    )
 
 
 @shape
@@ -540,7 +544,7 @@ def prefetch_one_to_one(q: Reader) -> Any:
 @only_with_cache_all
 def prefetch_after_the_fact(q: Reader) -> Any:
     authors = list(q(Author))
-    prefetch_related_objects(authors, "books__tags", "publisher")
+    prefetch_related_objects(authors, Prefetch("books__tags", Tag.objects.order_by("id")), "publisher")
     return authors
 
 

@@ -169,12 +169,20 @@ def test_after(library: Library, write: Write) -> None:
 
     shapes = library.reading(library.changed())
     truth = true_answers(shapes)
-    assert differing(answers(READER, shapes), truth) == {}
+    found: Answers = {}
+    filled: Answers = {}
+    for name in shapes:
+        with watching() as seen:
+            found[name] = answer(SHAPES[name], READER)
+        if not seen.only_hits:
+            filled[name] = truth[name]
+    assert differing(found, truth) == {}
     assert bool(differing(truth, library.answers)) != (write.__name__ in CHANGES_NOTHING), "it shows in no shape"
-    assert not_hit(READER, truth) == {}
+    assert not_hit(READER, filled) == {}
 
 
-_PART = {name: write for name, write in WRITES.items() if name not in BY_ITSELF}
+_PART = dict([item for item in WRITES.items() if item[0] not in BY_ITSELF][::3])
+"""Every third write, for time: what a transaction does with tags does not depend on who recorded them."""
 
 
 @pytest.mark.parametrize("write", each(_PART))
@@ -184,7 +192,7 @@ def test_inside_a_transaction(library: Library, write: Write) -> None:
         before = data.contents()
         write()
         after = data.contents()
-        shapes = library.reading({name for name in after if after[name] != before[name]})[::2]
+        shapes = library.reading({name for name in after if after[name] != before[name]})
         truth = true_answers(shapes)
         assert differing(answers(READER, shapes), truth) == {}
         assert differing(answers(READER, shapes), truth) == {}
