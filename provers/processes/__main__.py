@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from importlib.util import find_spec
 
 from provers.processes.running import Outcome, Scenario, run
@@ -53,8 +54,7 @@ def main() -> int:
             if options.only and options.only not in _line(scenario):
                 continue
             database, store = (_server(kind, started, stack) for kind in (scenario.db, scenario.store))
-            scenario = Scenario(**{**vars(scenario), "seconds": options.seconds})
-            outcomes.append(run(scenario, database, store))
+            outcomes.append(run(replace(scenario, seconds=options.seconds), database, store))
             _show(outcomes[-1])
     stale = sum(outcome.stale for outcome in outcomes if _is_exact(outcome.scenario))
     reads = sum(outcome.reads for outcome in outcomes if outcome.scenario.contender == "everfresh")

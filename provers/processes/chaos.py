@@ -35,7 +35,7 @@ def kill_clients(_crew: Crew, store: Server) -> None:
 def restart_store(_crew: Crew, store: Server) -> None:
     """Redis is killed and comes back, with what it last saved."""
     client = _redis(store)
-    if random.random() < 0.5:  # noqa: S311
+    if random.random() < 0.5:
         client.save()
     store.kill()
     store.restart()

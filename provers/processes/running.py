@@ -90,7 +90,7 @@ class Crew:
 
     def kill_one(self, role: str) -> None:
         """``kill -9`` one worker of this role, by its process id."""
-        member = random.choice([key for key in self.members if key[0] == role])  # noqa: S311
+        member = random.choice([key for key in self.members if key[0] == role])
         self.members[member].send_signal(signal.SIGKILL)
 
     def replace_the_dead(self) -> None:
