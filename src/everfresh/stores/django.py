@@ -3,7 +3,7 @@
 The API of ``django.core.cache`` has ``add`` but no compare-and-set and no counting that survives eviction, so this is
 the protocol with one simplification: a tag holds either a version or *one* pending marker, and the last mark wins. The
 window that remains: two writers of one tag overlap, and a reader comes between the commit of one of them and that one's
-``done``. Whatever it stores then is dropped by that ``done``.
+``done``. Whatever it stores then is dropped by that ``done``, unless the writer dies before it.
 """
 
 from __future__ import annotations
