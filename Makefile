@@ -24,10 +24,10 @@ test: lint ## Lint, types, layers, then the tests on all corners (ARGS="-k name"
 	@$(need) $(servers)
 	$(PYTHON3) tools/matrix.py $(ARGS)
 
-prove: ## Exhaustive checks and many processes on real servers (tests marked `prove`)
+prove: ## Every proof that takes long, on real servers (ARGS="--only mutation" runs one)
 	@$(need) $(servers)
-	@$(env) newest
-	EVERFRESH_TEST_DB=postgresql EVERFRESH_TEST_STORE=redis .venvs/newest/bin/python -m pytest -m prove $(ARGS)
+	@$(env) prove
+	.venvs/prove/bin/python -m provers $(ARGS)
 
 bench: ## Everfresh beside other caches
 	@$(need) redis postgresql

@@ -40,6 +40,7 @@ class Environment:
 ENVIRONMENTS = {
     "oldest": Environment(groups=("test", "mariadb", "demo"), oldest=True),  # Django 5.2 on the oldest Python at hand
     "newest": Environment(groups=("test", "mariadb", "demo")),  # Django 6.1 on the newest (5.2 where that is 3.11)
+    "prove": Environment(groups=("test", "mariadb", "bench")),
     "lint": Environment(groups=("lint",)),
     "docs": Environment(groups=("docs",)),
     "demo": Environment(groups=("demo",)),
