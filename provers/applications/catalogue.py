@@ -1,0 +1,78 @@
+"""Which applications, and how each wants to be run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["APPLICATIONS", "Application"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Application:
+    """A project whose source distribution carries its tests."""
+
+    name: str
+    version: str
+    requirements: tuple[str, ...] = ()
+    """What its tests need beside itself, Django and pytest."""
+
+    folder: str = "."
+    """Where its tests are run, within the source distribution."""
+
+    configuration: str = "pyproject.toml"
+    """The file that pytest is to take for its configuration, so that it looks for none in the folders above."""
+
+    arguments: tuple[str, ...] = ()
+    """For pytest."""
+
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Settings to replace: what needs a server we have not, and passwords that take their time."""
+
+    minimum_hits: tuple[int, int] = (1, 1)
+    """What a run must at least have served from the store to prove anything; the second with ``--committed``."""
+
+
+_QUICK = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+def _sqlite(name: str) -> dict[str, str]:
+    return {"ENGINE": "django.db.backends.sqlite3", "NAME": f"{name}.sqlite3"}
+
+
+APPLICATIONS = (
+    Application(
+        name="django-treebeard",
+        version="7.0.3",
+        arguments=("--ds=tests.settings", "tests"),
+    ),
+    Application(
+        name="django-guardian",
+        version="3.5.2",
+        requirements=("django-environ",),
+        arguments=("guardian/testapp/tests",),
+        settings={"PASSWORD_HASHERS": _QUICK},
+    ),
+    Application(
+        name="django-reversion",
+        version="6.4.0",
+        folder="tests",
+        configuration="../setup.cfg",
+        arguments=("--ds=test_project.settings", "test_app"),
+        settings={
+            "DATABASES": {alias: _sqlite(alias) for alias in ("default", "postgres", "mysql")},
+            "PASSWORD_HASHERS": _QUICK,
+        },
+    ),
+    Application(
+        name="djangorestframework",
+        version="3.18.3",
+        requirements=(
+            "dj-database-url>=3.1", "django-filter", "django-guardian>=2.4,<3.6", "inflection==0.5.1",
+            "legacy-cgi; python_version>='3.13'", "markdown>=3.3.7", "psycopg[binary]>=3.1.8", "pygments==2.21.*",
+            "pyyaml>=5.3.1,<6.1", "requests", "uritemplate", "importlib-metadata<10", "pytz",
+        ),
+        arguments=("tests",),
+    ),
+)  # fmt: skip
+"""In the order of their running."""
