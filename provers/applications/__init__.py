@@ -10,5 +10,6 @@ Everfresh to whatever settings the application chose. What passes without must p
 namespace of its own, and every answer that is stored is read back.
 
 A ``TestCase`` is one long transaction, in which little but the connection's own overlay can be hit. ``--committed``
-runs the same tests with every write committed, which takes longer and is the harder trial.
+runs the same tests with every write committed, which takes longer. With ``--shared`` too, all tests find in one
+namespace what the tests before them stored, of rows that have the same keys and are gone.
 """

@@ -33,6 +33,7 @@ def main() -> int:
             found.append(_prove(application, work / application.name, ours, cache, options))
             tell(found[-1], details=options.details)
     mode = ", every write committed" if options.committed else ""
+    mode += ", one namespace" if options.shared else ""
     show(found, f"Other people's tests on {options.django} and SQLite, everything cached in {options.store}{mode}")
     if options.json:
         Path(options.json).write_text(json.dumps([each.as_json() for each in found], indent=1) + "\n")
@@ -45,6 +46,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--store", choices=["locmem", "redis"], default="locmem")
     parser.add_argument("--django", default=installed_django(), help="a requirement; default: that of this interpreter")
     parser.add_argument("--committed", action="store_true", help="no transaction around each test: all writes commit")
+    parser.add_argument("--shared", action="store_true", help="one namespace for all tests, not one for each")
     parser.add_argument("--verify", action="store_true", help="ask the database again after every hit, and compare")
     parser.add_argument("--no-echo", action="store_true", help="do not read back each answer that was stored")
     parser.add_argument("-k", help="only tests that this expression of pytest's names; asks for no minimum of hits")
@@ -77,13 +79,14 @@ def _prove(
         "verify": float(options.verify),
         "echo": not options.no_echo,
         "committed": options.committed,
+        "shared": options.shared,
     }
     command = _command(application, python, source, options.k)
     plain, cached = (
         _run(application, command, [source, ours], work / kind, {**place, "cached": kind == "cached"})
         for kind in ("plain", "cached")
     )
-    minimum = 0 if options.k else application.minimum_hits[options.committed]
+    minimum = 0 if options.k else application.minimum_hits
     return compare(application, plain, cached, minimum=minimum)
 
 

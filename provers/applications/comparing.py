@@ -36,7 +36,7 @@ class Comparison:
         """Did nothing get worse, and was the cache at work?"""
         figures = self.figures
         passed = figures.tests - figures.skipped - figures.failed_plain
-        return passed > 0 and not self.new and not self.wrong and figures.served >= figures.minimum
+        return passed > 0 and not self.new and not self.wrong and figures.hits >= figures.minimum
 
     def as_json(self) -> dict[str, Any]:
         """Everything, for a report."""

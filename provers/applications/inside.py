@@ -72,6 +72,11 @@ def _watch() -> None:
 # Namespaces: of the test, or of the class whose tests share a transaction
 
 
+def _share_one() -> None:
+    """Let every test read what the tests before it stored, under keys that are the same where its queries are."""
+    suite._enter = lambda _name: None
+
+
 def _has_class_transaction(case: Any) -> bool:
     return isinstance(case, type) and issubclass(case, TestCase) and not CHOSEN["committed"]
 
@@ -164,6 +169,8 @@ def pytest_runtestloop() -> Iterator[None]:
 
 
 _wrap_setup()
+if CHOSEN["shared"]:
+    _share_one()
 if CHOSEN["committed"]:
     suite._commit_everything()
 if CHOSEN["cached"]:

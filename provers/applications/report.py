@@ -44,7 +44,7 @@ def show(all_found: Sequence[Comparison], title: str) -> None:
         table.add_column(column, justify="right")
     for found in all_found:
         figures = found.figures
-        few = f" [red]under {figures.minimum} hits[/red]" if figures.served < figures.minimum else ""
+        few = f" [red]under {figures.minimum} hits[/red]" if figures.hits < figures.minimum else ""
         numbers = (
             figures.tests, figures.failed_plain, figures.failed_cached, figures.new_failures,
             figures.hits, figures.echoes, figures.fills, figures.misses, figures.bypasses,
