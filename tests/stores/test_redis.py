@@ -78,13 +78,16 @@ class TestRedisContract(StoreContract):
                 for name in self.names(each)
             }
         week = 7 * 24 * 3600 * 1000
-        assert {kind: round(milliseconds, -3) for kind, milliseconds in left.items()} == {
+        lifetimes = {
             (b"e", False): week,
             (b"l", False): 5000,
             (b"t", False): week,
             (b"t", True): 7000,
             (b"p", True): 7000,
         }
+        assert left.keys() == lifetimes.keys()
+        # Some of each has passed, more of it on a busy machine.
+        assert all(lifetimes[kind] - 4000 < milliseconds <= lifetimes[kind] for kind, milliseconds in left.items())
 
     def lose_record(self, tag: str) -> None:
         """Evict the pending record of *tag*."""
