@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from django.db import connections
 
-from everfresh import tables
-from everfresh.tables import logical_database, may_lag
+from everfresh import databases
+from everfresh.databases import logical_database, may_lag
 from tests.library.models import Tag
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def test_default_is_no_replica(replica: str) -> None:
     given = dict(connections.settings)
     connections.settings.clear()
     connections.settings.update({replica: given.pop(replica)} | given)
-    tables._may_lag.cache_clear()
+    databases._may_lag.cache_clear()
 
     assert may_lag(replica)
     assert not may_lag("default")

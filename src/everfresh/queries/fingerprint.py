@@ -7,7 +7,6 @@ the query uncacheable.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -32,10 +31,11 @@ from django.utils.tree import Node
 
 from everfresh.exceptions import Uncacheable, Unencodable
 from everfresh.keys import digest, encode
+from everfresh.queries.classes import class_path, path_bytes
 from everfresh.queries.outlines import Values, free_values
 from everfresh.queries.ranges import is_range, range_parts
 
-__all__ = ["Fingerprint", "class_path", "fingerprint"]
+__all__ = ["Fingerprint", "fingerprint"]
 
 _DEPTH = 60
 """Deeper queries than this hold themselves, or are nothing anyone wrote by hand."""
@@ -104,7 +104,7 @@ def fingerprint(query: Query, *extra: object) -> Fingerprint:
     identity = digest(b"".join(walk.out))
     for start, end, _, values in reversed(walk.holes):
         # Their classes stay: an integer is compared otherwise than a text.
-        walk.out[start:end] = [b"<?", *sorted({_path_bytes(type(value)) for value in values})]
+        walk.out[start:end] = [b"<?", *sorted({path_bytes(type(value)) for value in values})]
     return Fingerprint(
         identity=identity,
         shape=digest(b"".join(walk.out)) if walk.holes else identity,
@@ -172,16 +172,16 @@ def _unordered(walk: _Walk, value: Any, depth: int) -> None:
 def _open(walk: _Walk, mark: bytes, value: Any, depth: int) -> None:
     if depth > _DEPTH:
         raise Uncacheable("it is nested too deep")
-    walk.out.append(b"%b%b%d:" % (mark, _path_bytes(type(value)), len(value)))
+    walk.out.append(b"%b%b%d:" % (mark, path_bytes(type(value)), len(value)))
 
 
 def _range(walk: _Walk, value: Any, depth: int) -> None:
-    walk.out.append(b"<R" + _path_bytes(type(value)))
+    walk.out.append(b"<R" + path_bytes(type(value)))
     _sequence(walk, range_parts(value), depth + 1)
 
 
 def _class(walk: _Walk, value: type, _depth: int) -> None:
-    walk.out.append(b"<D" + _model_bytes(value) if issubclass(value, Model) else b"<C" + _path_bytes(value))
+    walk.out.append(b"<D" + _model_bytes(value) if issubclass(value, Model) else b"<C" + path_bytes(value))
 
 
 _fields: dict[int, tuple[Field[Any, Any], bytes]] = {}
@@ -193,7 +193,7 @@ def _field(walk: _Walk, value: Field[Any, Any], depth: int) -> None:
     if known is not None:
         walk.out.append(known[1])
         return
-    head = b"<F" + _path_bytes(type(value))
+    head = b"<F" + path_bytes(type(value))
     model = getattr(value, "model", None)
     if model is not None and model._meta.apps is apps and value.name and _is_own(model, value):
         found = head + encode((model._meta.label, value.name, value.column))
@@ -211,7 +211,7 @@ def _is_own(model: type[Model], field: Field[Any, Any]) -> bool:
 
 
 def _relation(walk: _Walk, value: ForeignObjectRel, depth: int) -> None:
-    walk.out.append(b"<L" + _path_bytes(type(value)))
+    walk.out.append(b"<L" + path_bytes(type(value)))
     _field(walk, value.field, depth + 1)
 
 
@@ -227,7 +227,7 @@ def _layout(kind: type, names: tuple[str, ...]) -> tuple[bytes, tuple[tuple[byte
     if any(vars(base).get("__slots__") for base in kind.__mro__):
         raise Unencodable(f"a {class_path(kind)} with __slots__")
     found = (
-        b"<O%b%d:" % (_path_bytes(kind), len(counting)),
+        b"<O%b%d:" % (path_bytes(kind), len(counting)),
         tuple((encode(name), name) for name in counting),
     )
     if len(_layouts) >= _LAYOUTS:
@@ -351,40 +351,6 @@ class _Walkers(dict[type, Walker]):
 _WALKERS = _Walkers({list: _sequence, tuple: _sequence, dict: _mapping, set: _unordered, frozenset: _unordered})
 _SCALARS = frozenset({str, int, bool, type(None)})
 """The most frequent plain values, told apart without a call."""
-
-
-_encoded_paths: dict[type, bytes] = {}
-
-
-def _path_bytes(kind: type) -> bytes:
-    path = _encoded_paths.get(kind)
-    if path is None:
-        path = _encoded_paths[kind] = encode(class_path(kind))
-    return path
-
-
-_paths: dict[type, str] = {}
-
-
-def class_path(kind: type) -> str:
-    """``module.qualname`` of a class that this name leads back to.
-
-    Raises:
-        Unencodable: for classes made inside functions: two of one name may render different SQL.
-    """
-    path = _paths.get(kind)
-    if path is None:
-        path = _paths[kind] = _importable_path(kind)
-    return path
-
-
-def _importable_path(kind: type) -> str:
-    found: Any = sys.modules.get(kind.__module__)
-    for part in kind.__qualname__.split("."):
-        found = getattr(found, part, None)
-    if found is not kind:
-        raise Unencodable(f"the class {kind.__module__}.{kind.__qualname__}, which has no importable name")
-    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 @cache

@@ -13,6 +13,7 @@ from django.db.models.sql import Query
 
 from everfresh.clauses import Clauses
 from everfresh.conf import settings
+from everfresh.databases import logical_database, may_lag, point_of_view
 from everfresh.exceptions import Uncacheable
 from everfresh.queries.dependencies import derive
 from everfresh.queries.fingerprint import Fingerprint, fingerprint
@@ -20,7 +21,6 @@ from everfresh.queries.outlines import Outline
 from everfresh.queries.replay import detached
 from everfresh.queries.volatility import is_relative
 from everfresh.reading import Wanted
-from everfresh.tables import logical_database, may_lag, point_of_view
 
 __all__ = ["Plan", "plan"]
 
