@@ -134,8 +134,8 @@ MUTANTS = [
     Mutant(
         rule="a savepoint rollback empties the overlay",
         file="journal.py",
-        old="            self._frames[depth].tags.clear()\n        self.discard_answers()",
-        new="            self._frames[depth].tags.clear()",
+        old="        self._overlays.clear()\n        self.write_locked = False",
+        new="        self.write_locked = False",
         tests=TRANSACTIONS,
     ),
     Mutant(
