@@ -413,14 +413,14 @@ def test_names_what_a_full_parser_finds(sql: str, vendor: str, tables: str | Non
     ],
 )
 def test_huge_texts_are_cheap_and_not_kept(sql: str, vendor: str) -> None:
-    """Two megabytes of values take under 50 ms."""
-    start = time.perf_counter()
+    """Two megabytes of values take some 20 to 60 ms of this thread's own time; a second would be another algorithm."""
+    start = time.thread_time()
     effect = effect_of(sql, vendor)
-    elapsed = time.perf_counter() - start
+    elapsed = time.thread_time() - start
 
     assert effect == Effect(frozenset({"t"}))
     assert len(sql) > 2_000_000 - 100
-    assert elapsed < 0.05
+    assert elapsed < 0.5
 
 
 def test_texts_made_to_confuse_take_linear_time() -> None:
@@ -428,10 +428,10 @@ def test_texts_made_to_confuse_take_linear_time() -> None:
     for vendor in ALL:
         for piece in ("'", '"', "`", "[", "/*", "/* */", "--", "$a$", "$$", "\\'", "E'", "q'[", "(", "a.", "%s,", "x'"):
             for lead in ("", ";", "SELECT 1;", "WITH a AS (", "/* "):
-                start = time.perf_counter()
+                start = time.thread_time()
                 effect_of(lead + piece * 20_000 + ";", vendor)
 
-                assert time.perf_counter() - start < 1, (vendor, lead, piece)
+                assert time.thread_time() - start < 1, (vendor, lead, piece)
 
 
 def test_no_parser_is_imported() -> None:
