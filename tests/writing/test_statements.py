@@ -413,14 +413,16 @@ def test_names_what_a_full_parser_finds(sql: str, vendor: str, tables: str | Non
     ],
 )
 def test_huge_texts_are_cheap_and_not_kept(sql: str, vendor: str) -> None:
-    """Two megabytes of values take some 20 to 60 ms of this thread's own time; a second would be another algorithm."""
-    start = time.thread_time()
-    effect = effect_of(sql, vendor)
-    elapsed = time.thread_time() - start
+    """Two megabytes of values take some 35 ms of this thread's own time, and under 100 on a busy machine."""
+    took = []
+    for _ in range(3):
+        start = time.thread_time()
+        effect = effect_of(sql, vendor)
+        took.append(time.thread_time() - start)
 
-    assert effect == Effect(frozenset({"t"}))
+        assert effect == Effect(frozenset({"t"}))
     assert len(sql) > 2_000_000 - 100
-    assert elapsed < 0.5
+    assert min(took) < 0.1
 
 
 def test_texts_made_to_confuse_take_linear_time() -> None:
