@@ -74,6 +74,9 @@ class ModelRule:
     timeout: float | None = None
     """Seconds; ``None``: the project's ``TIMEOUT``."""
 
+    rows: bool = False
+    """Is each row an entry of its own, and a cached list one of pointers to rows?"""
+
     tag_fields: tuple[str, ...] = ()
     """Fields that get value tags, besides keys, unique and indexed ones."""
 
@@ -239,8 +242,8 @@ def _rule(label: object, rule: object) -> ModelRule | None:
         return None
     if not isinstance(rule, Mapping):
         raise _Wrong(f"None or a dict at {label!r}")
-    if unknown := set(rule) - {"ops", "timeout", "tag_fields", "tag_sets"}:
-        raise _Wrong(f"ops, timeout, tag_fields and tag_sets at {label!r}, not {sorted(map(str, unknown))}")
+    if unknown := set(rule) - {"ops", "timeout", "rows", "tag_fields", "tag_sets"}:
+        raise _Wrong(f"ops, timeout, rows, tag_fields and tag_sets at {label!r}, not {sorted(map(str, unknown))}")
     operations = rule.get("ops", ())
     operations = OPERATIONS if operations == "all" else operations
     if isinstance(operations, str) or not set(operations) <= OPERATIONS:
@@ -251,6 +254,7 @@ def _rule(label: object, rule: object) -> ModelRule | None:
     return ModelRule(
         operations=frozenset(operations),
         timeout=_timeout(rule.get("timeout")),
+        rows=_bool(rule.get("rows", False)),
         tag_fields=_field_names(rule.get("tag_fields", ()), f'"tag_fields" of {label!r}'),
         tag_sets=tuple(_field_names(names, f'each of "tag_sets" of {label!r}') for names in tag_sets),
     )

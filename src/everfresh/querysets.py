@@ -18,13 +18,14 @@ from django.db import connections
 from django.db.models import Manager, Model, QuerySet
 from django.db.models.expressions import BaseExpression
 
-from everfresh import codec
 from everfresh.conf import ModelRule, seconds, settings
 from everfresh.events import Outcome, Read, emit
-from everfresh.exceptions import Uncacheable, Unencodable
+from everfresh.exceptions import Uncacheable
+from everfresh.queries.bodies import ROWS, VALUE
 from everfresh.queries.plan import Plan, plan
-from everfresh.queries.replay import Rows, query_rows, replay
+from everfresh.queries.replay import query_rows, replay
 from everfresh.reading import Answer, Body, Wanted, read
+from everfresh.rows import Pointing
 from everfresh.switches import is_disabled
 from everfresh.typing import Operation
 
@@ -69,6 +70,9 @@ class Policy:
     cache_all: bool | None = None
     """The manager's answer for everything; ``None``: the settings'."""
 
+    rows: bool | None = None
+    """Is each row an entry of its own, and a list one of pointers? ``None``: the settings decide."""
+
     operation: Operation | None = None
     """What the fetch under way is part of: ``get()`` fetches rows, but is asked for as a ``get``."""
 
@@ -95,19 +99,24 @@ def with_policy(queryset: _Q, **changes: Any) -> _Q:
 _UNSAID: Any = object()
 
 
-def cache(queryset: _Q, *, timeout: float | timedelta | None = _UNSAID) -> _Q:
+def cache(queryset: _Q, *, timeout: float | timedelta | None = _UNSAID, rows: bool | None = None) -> _Q:
     """A queryset whose answers come from the cache, wherever in the chain this is called.
 
     Args:
         queryset: any.
         timeout: seconds or a timedelta that an answer may live at most, though no write touches it; ``None`` is
             for ever, 0 stores nothing. Left out: the model's or the project's ``TIMEOUT``.
+        rows: is each row an entry of its own, and the list one of pointers to them? Left out: what was said before
+            or the manager or ``MODELS`` say.
 
-    Source: cachebot's ``.cache()`` (CB-2).
+    Source: cachebot's ``.cache()`` (CB-2), ormcache's row keys (OC-8, OC-9).
     """
-    if timeout is _UNSAID:
-        return with_policy(queryset, on=True)
-    return with_policy(queryset, on=True, timeout=seconds(timeout), has_timeout=True)
+    changes: dict[str, Any] = {"on": True}
+    if timeout is not _UNSAID:
+        changes |= {"timeout": seconds(timeout), "has_timeout": True}
+    if rows is not None:
+        changes["rows"] = rows
+    return with_policy(queryset, **changes)
 
 
 def nocache(queryset: _Q) -> _Q:
@@ -138,13 +147,17 @@ def wanted_policy(queryset: QuerySet[Any], operation: Operation) -> Policy | Non
             policy = replace(above, operation=policy.operation)
         elif not _switched_on(policy, policy.operation or operation, rule.operations):
             return None
-    return _with_timeout(policy, rule)
+    return _with_rule(policy, rule)
 
 
-def _with_timeout(policy: Policy, rule: ModelRule) -> Policy:
-    if policy.has_timeout:
-        return policy
-    return replace(policy, timeout=settings().timeout if rule.timeout is None else rule.timeout)
+def _with_rule(policy: Policy, rule: ModelRule) -> Policy:
+    """*policy*, with what was not said of the queryset taken from its model's rule and the settings."""
+    changes: dict[str, Any] = {}
+    if not policy.has_timeout:
+        changes["timeout"] = settings().timeout if rule.timeout is None else rule.timeout
+    if policy.rows is None and rule.rows:
+        changes["rows"] = True
+    return replace(policy, **changes) if changes else policy
 
 
 def _switched_on(policy: Policy, operation: Operation, operations: frozenset[str]) -> bool:
@@ -179,11 +192,17 @@ def _on_one_database(read_it: _F) -> _F:
 @_on_one_database
 def cached_rows(queryset: QuerySet[Any], policy: Policy) -> list[Any]:
     """The results of *queryset*, as its ``_fetch_all`` would have found them."""
+    if policy.rows and (pointing := _pointing(queryset, policy)) is not None:
+        pointed = pointing.instances()
+        emit(Read(pointed.outcome, pointed.reason, queryset.model._meta.label))
+        if settings().from_cache:
+            _tell_origin(pointed.value, pointed.from_cache)
+        return pointed.value
     planned = _planned(queryset, policy, "rows")
     if planned is None:
         iterable: Any = queryset._iterable_class
         return list(iterable(queryset))
-    answer = _answer(queryset, planned, _ROWS, lambda: query_rows(queryset))
+    answer = _answer(queryset, planned, ROWS, lambda: query_rows(queryset))
     results = replay(queryset, answer.value, planned.shape)
     if settings().from_cache:
         _tell_origin(results, answer.from_cache)
@@ -194,14 +213,14 @@ def cached_rows(queryset: QuerySet[Any], policy: Policy) -> list[Any]:
 def cached_count(queryset: QuerySet[Any], policy: Policy, compute: Callable[[], int]) -> int:
     """``count()``."""
     planned = _planned(queryset, policy, "count")
-    return compute() if planned is None else _answer(queryset, planned, _VALUE, compute).value
+    return compute() if planned is None else _answer(queryset, planned, VALUE, compute).value
 
 
 @_on_one_database
 def cached_exists(queryset: QuerySet[Any], policy: Policy, compute: Callable[[], bool]) -> bool:
     """``exists()``."""
     planned = _planned(queryset, policy, "exists")
-    return compute() if planned is None else _answer(queryset, planned, _VALUE, compute).value
+    return compute() if planned is None else _answer(queryset, planned, VALUE, compute).value
 
 
 @_on_one_database
@@ -213,7 +232,7 @@ def cached_aggregate(
 ) -> dict[str, Any]:
     """``aggregate()``."""
     planned = _planned(queryset, policy, "aggregate", expressions)
-    return compute() if planned is None else _answer(queryset, planned, _VALUE, compute).value
+    return compute() if planned is None else _answer(queryset, planned, VALUE, compute).value
 
 
 def _planned(
@@ -236,25 +255,21 @@ def _planned(
         return None
 
 
+def _pointing(queryset: QuerySet[Any], policy: Policy) -> Pointing | None:
+    """How it is put together from rows, or ``None`` when it has an entry like any other, or none at all."""
+    try:
+        return Pointing.of(queryset, policy.timeout)
+    except Uncacheable:
+        return None
+    except Exception:
+        log.debug("Everfresh could not look at the rows of %s.", queryset.model._meta.label, exc_info=True)
+        return None
+
+
 def _answer(queryset: QuerySet[Any], planned: Plan, body: Body[_T], compute: Callable[[], _T]) -> Answer[_T]:
     answer = read(planned.wanted, connections[queryset.db], compute, body)
     emit(Read(answer.outcome, answer.reason, queryset.model._meta.label))
     return answer
-
-
-def _encode_rows(rows: Rows) -> bytes:
-    if len(rows) > settings().limits.rows:
-        raise Unencodable(f"{len(rows)} rows, more than the limit of {settings().limits.rows},")
-    return codec.encode_rows(rows)
-
-
-def _same_rows(cached: Rows, computed: Rows) -> bool:
-    # In any order: the database may choose one, within what ORDER BY leaves open.
-    return cached == computed or sorted(map(repr, cached)) == sorted(map(repr, computed))
-
-
-_ROWS: Body[Rows] = Body(_encode_rows, codec.decode_rows, _same_rows)
-_VALUE: Body[Any] = Body(codec.encode_value, codec.decode_value)
 
 
 def _tell_origin(results: list[Any], from_cache: bool) -> None:
@@ -303,7 +318,7 @@ def explain(queryset: QuerySet[Any]) -> Explanation:
     rule = settings().rule(queryset.model._meta.label_lower)
     if rule is None:
         return Explanation(key="", reason=f"the settings exclude {queryset.model._meta.label}")
-    policy = policy or _with_timeout(policy_of(queryset), rule)
+    policy = policy or _with_rule(policy_of(queryset), rule)
     try:
         wanted = plan(queryset.query, queryset.db, "rows", policy.timeout).wanted
     except Uncacheable as refusal:
@@ -327,9 +342,9 @@ def _explanation(wanted: Wanted, reason: str) -> Explanation:
 class CacheQuerySet(QuerySet[_M]):
     """A queryset whose caching methods type checkers know; every other queryset has them as well."""
 
-    def cache(self, *, timeout: float | timedelta | None = _UNSAID) -> CacheQuerySet[_M]:
+    def cache(self, *, timeout: float | timedelta | None = _UNSAID, rows: bool | None = None) -> CacheQuerySet[_M]:
         """See `cache`."""
-        return cache(self, timeout=timeout)
+        return cache(self, timeout=timeout, rows=rows)
 
     def nocache(self) -> CacheQuerySet[_M]:
         """See `nocache`."""
@@ -346,17 +361,19 @@ class CacheManager(Manager.from_queryset(CacheQuerySet)[_M]):  # type: ignore[mi
     Args:
         cache_get: is every ``get()`` cached? ``None``: the settings decide.
         cache_all: is every read cached? Includes ``get()``. ``None``: the settings decide.
+        rows: is each row an entry of its own, and a cached list one of pointers to rows? ``None``: the settings decide.
 
     Source: cachebot's ``CacheBotManager`` (CB-1).
     """
 
-    def __init__(self, *, cache_get: bool | None = None, cache_all: bool | None = None) -> None:
+    def __init__(
+        self, *, cache_get: bool | None = None, cache_all: bool | None = None, rows: bool | None = None
+    ) -> None:
         super().__init__()
-        self._cache_get = True if cache_all else cache_get
-        self._cache_all = cache_all
+        self._policy = Policy(cache_get=True if cache_all else cache_get, cache_all=cache_all, rows=rows)
 
     def get_queryset(self) -> CacheQuerySet[_M]:
         """The manager's querysets carry its answers."""
         queryset: CacheQuerySet[_M] = super().get_queryset()
-        queryset.__dict__["_everfresh"] = Policy(cache_get=self._cache_get, cache_all=self._cache_all)
+        queryset.__dict__["_everfresh"] = self._policy
         return queryset

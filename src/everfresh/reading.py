@@ -2,13 +2,15 @@
 
 look at the entry and its tags -> not stale: a hit
 else take the versions -> compute -> store under the versions that were taken *before*
+
+`read` does so with one entry, `Moment` with several that are to hold at one and the same moment.
 """
 
 from __future__ import annotations
 
 import logging
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import random
 from typing import Generic, TypeVar
@@ -22,9 +24,9 @@ from everfresh.events import Outcome, Verified, emit
 from everfresh.exceptions import Unencodable
 from everfresh.journal import Journal, journal_of
 from everfresh.signals import stale_answer
-from everfresh.stores import Store, current_store
+from everfresh.stores import NO_KEY, Store, current_store
 
-__all__ = ["Answer", "Body", "Wanted", "read"]
+__all__ = ["Answer", "Body", "Moment", "Moved", "Wanted", "read"]
 
 T = TypeVar("T")
 
@@ -175,3 +177,159 @@ def _pack(value: T, versions: tuple[bytes | None, ...], body: Body[T]) -> tuple[
     if len(entry) > limits.size:
         return None, f"it has {len(entry)} bytes, more than the limit of {limits.size}"
     return entry, ""
+
+
+# Several entries
+
+
+class Moved(Exception):
+    """What was read a moment ago need no longer be so."""
+
+
+class Moment:
+    """Several entries, read step by step, all of which hold at one moment: that of the last look at the store.
+
+    Each step looks again at the tags of the steps before it. So parts that were read one after the other never show a
+    state that the database was in at no time.
+    """
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        journal = journal_of(connection)
+        alone = journal.in_transaction and (journal.reads_snapshot or not journal.is_empty)
+        if connection.needs_rollback:
+            raise Moved("the transaction is broken")
+        self._store: Store = journal.overlay() if alone else current_store()
+        self._known: list[tuple[Wanted, tuple[bytes | None, ...]]] = []
+        self._is_settled = True
+
+    def look(
+        self, wanted: Sequence[Wanted], body: Body[T], compute: Callable[[list[int]], Sequence[T]]
+    ) -> list[T | codec.Miss]:
+        """The answers that the store has, ``MISS`` in place of others, in one round trip.
+
+        Args:
+            wanted: the entries.
+            body: of all of them.
+            compute: asks the database for those at some positions, to verify them.
+
+        Raises:
+            Moved: when something read before is no longer so.
+        """
+        names = self._names(wanted)
+        seen = self._store.read_many([each.key for each in wanted], names)
+        live = dict(zip(names, seen.versions, strict=True))
+        self._check(live)
+        self._is_settled = True
+        found: list[T | codec.Miss] = []
+        for at, (each, entry) in enumerate(zip(wanted, seen.entries, strict=True)):
+            versions = tuple([live[name] for name in each.names])
+            value: T | codec.Miss = codec.MISS
+            if entry is not None:
+                value = self._valid(entry, each, versions, body, at, compute)
+            found.append(value)
+        return found
+
+    def _valid(
+        self,
+        entry: bytes,
+        wanted: Wanted,
+        versions: tuple[bytes | None, ...],
+        body: Body[T],
+        at: int,
+        compute: Callable[[list[int]], Sequence[T]],
+    ) -> T | codec.Miss:
+        value = _valid(entry, versions, wanted.clauses, body)
+        if not isinstance(value, codec.Miss):
+            self._known.append((wanted, versions))
+            if settings().verify and random() < settings().verify:  # noqa: S311  a share, not a secret
+                _verify(self._store, wanted, versions, value, lambda: compute([at])[0], body)
+        return value
+
+    def fill(self, wanted: Sequence[Wanted], body: Body[T], compute: Callable[[], Sequence[T]]) -> Sequence[T]:
+        """The answers of *compute*, stored. No lease is taken: what two readers store at a time is the same.
+
+        Raises:
+            Moved: when something read before is no longer so.
+        """
+        names = self._names(wanted)
+        live = dict(zip(names, self._store.begin_fill(NO_KEY, names, 0).versions, strict=True))
+        self._check(live)
+        values = compute()
+        self._is_settled = False
+        self._keep(wanted, values, live, body)
+        return values
+
+    def fill_whole(self, whole: Wanted, fences: Sequence[str], compute: Callable[[], _Whole[T]], body: Body[T]) -> bool:
+        """Store an answer and, as entries of their own, the parts that came with it. Was the answer stored?
+
+        Which parts there are is known only once the database has answered, and versions count only when they were taken
+        before. So the *fences* are: tags that move with every write to any part. Where they have not moved until the
+        parts' versions are taken, those are as good as taken before.
+
+        Args:
+            whole: the entry of the answer.
+            fences: names of tags.
+            compute: asks the database; gives the answer and the parts, each with its entry.
+            body: of the answer and of each part.
+        """
+        limits = settings().limits
+        names = list(dict.fromkeys([*whole.names, *fences]))
+        begun = self._store.begin_fill(whole.key, names, limits.lease_seconds)
+        stored = False
+        try:
+            answer, parts = compute()
+            before = dict(zip(names, begun.versions, strict=True))
+            if parts and None not in (fenced := [before[name] for name in fences]):
+                wanted = [part for part, _ in parts]
+                names = list(dict.fromkeys([*self._names(wanted), *fences]))
+                after = dict(zip(names, self._store.begin_fill(NO_KEY, names, 0).versions, strict=True))
+                if fenced == [after[name] for name in fences]:
+                    self._keep(wanted, [value for _, value in parts], after, body)
+            versions = tuple([before[name] for name in whole.names])
+            if begun.lease is not None and not _reason_not_to_store(whole, versions):
+                entry, _ = _pack(answer, versions, body)
+                if entry is not None:
+                    self._store.fill(whole.key, entry, begun.lease, whole.timeout)
+                    stored = True
+        finally:
+            if not stored and begun.lease is not None:
+                self._store.release(whole.key, begun.lease)
+        return stored
+
+    def settle(self) -> None:
+        """See that all of it holds together, where the database was asked since the last look.
+
+        Raises:
+            Moved: when it does not.
+        """
+        if not self._is_settled:
+            names = self._names([])
+            self._check(dict(zip(names, self._store.read_many([], names).versions, strict=True)))
+            self._is_settled = True
+
+    def _names(self, wanted: Iterable[Wanted]) -> list[str]:
+        each = [*(known for known, _ in self._known), *wanted]
+        return list(dict.fromkeys(name for one in each for name in one.names))
+
+    def _check(self, live: Mapping[str, bytes | None]) -> None:
+        for wanted, versions in self._known:
+            if wanted.clauses.stale_between(versions, [live[name] for name in wanted.names]):
+                raise Moved(wanted.key)
+
+    def _keep(
+        self, wanted: Sequence[Wanted], values: Sequence[T], live: Mapping[str, bytes | None], body: Body[T]
+    ) -> None:
+        entries: dict[str, bytes] = {}
+        for each, value in zip(wanted, values, strict=True):
+            versions = tuple([live[name] for name in each.names])
+            self._known.append((each, versions))
+            if not _reason_not_to_store(each, versions):
+                entry, _ = _pack(value, versions, body)
+                if entry is not None:
+                    entries[each.key] = entry
+        if entries:
+            self._store.fill_many(entries, wanted[0].timeout)
+
+
+_Whole = tuple[T, Sequence[tuple[Wanted, T]]]
+"""An answer, and the answers that are parts of it."""

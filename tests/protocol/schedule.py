@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -23,7 +23,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 import everfresh
 from everfresh.events import Event, Outcome, Read, listening
-from everfresh.stores import Fill, GuardedStore, Snapshot, Store, current_store
+from everfresh.stores import Fill, GuardedStore, Snapshot, Snapshots, Store, current_store
 from everfresh.stores.django import DjangoStore
 
 __all__ = ["Actor", "Schedule", "SteppingStore", "observed", "reach", "truth"]
@@ -169,31 +169,39 @@ class SteppingStore:
         return self.inner.counts_marks
 
     def read(self, key: str, tags: Sequence[str]) -> Snapshot:
-        self._enter("read", key, tags)
+        self._enter("read", [key], tags)
         return self.inner.read(key, tags)
 
+    def read_many(self, keys: Sequence[str], tags: Sequence[str]) -> Snapshots:
+        self._enter("read", keys, tags)
+        return self.inner.read_many(keys, tags)
+
     def begin_fill(self, key: str, tags: Sequence[str], lease_seconds: float) -> Fill:
-        self._enter("begin_fill", key, tags)
+        self._enter("begin_fill", [key], tags)
         return self.inner.begin_fill(key, tags, lease_seconds)
 
     def fill(self, key: str, entry: bytes, lease: bytes, timeout: float | None) -> None:
-        self._enter("fill", key, ())
+        self._enter("fill", [key], ())
         self.inner.fill(key, entry, lease, timeout)
 
+    def fill_many(self, entries: Mapping[str, bytes], timeout: float | None) -> None:
+        self._enter("fill", entries, ())
+        self.inner.fill_many(entries, timeout)
+
     def release(self, key: str, lease: bytes) -> None:
-        self._enter("release", key, ())
+        self._enter("release", [key], ())
         self.inner.release(key, lease)
 
     def mark(self, tags: Sequence[str], writer: str, seconds: float) -> None:
-        self._enter("mark", None, tags)
+        self._enter("mark", [], tags)
         self.inner.mark(tags, writer, seconds)
 
     def done(self, tags: Sequence[str], writer: str) -> None:
-        self._enter("done", None, tags)
+        self._enter("done", [], tags)
         self.inner.done(tags, writer)
 
-    def _enter(self, point: str, key: str | None, tags: Sequence[str]) -> None:
-        self.keys |= {key} - {None}
+    def _enter(self, point: str, keys: Iterable[str], tags: Sequence[str]) -> None:
+        self.keys |= set(keys)
         self.tags |= set(tags)
         reach(point)
 

@@ -16,7 +16,7 @@ from django.db.models import QuerySet
 from django.db.models.sql import Query
 from django.db.models.sql.compiler import SQLCompiler
 
-__all__ = ["Rows", "detached", "query_rows", "replay"]
+__all__ = ["Rows", "compiler_of", "detached", "query_rows", "replay"]
 
 Rows = list[tuple[Any, ...]]
 """Database values, column by column, before Django's converters."""
@@ -40,13 +40,14 @@ def replay(queryset: QuerySet[Any], rows: Rows, shape: str) -> list[Any]:
         rows: as `query_rows` gave them, here or in another process.
         shape: queries of one shape select the same columns and convert them in the same way.
     """
-    compiler = _compiler_of(queryset, shape)
+    compiler = compiler_of(queryset, shape)
     stand_in = _QuerySet(queryset, _Query(queryset.query, _Compiler(compiler, rows)))
     iterable: Any = queryset._iterable_class
     return list(iterable(stand_in))
 
 
-def _compiler_of(queryset: QuerySet[Any], shape: str) -> SQLCompiler:
+def compiler_of(queryset: QuerySet[Any], shape: str) -> SQLCompiler:
+    """A compiler of *queryset*, set up, that was perhaps made for another one of its *shape*."""
     # On the connection, whose time zone and converters it uses, and which one thread uses at a time.
     remembered: dict[str, SQLCompiler] = connections[queryset.db].__dict__.setdefault("_everfresh_compilers", {})
     compiler = remembered.get(shape)

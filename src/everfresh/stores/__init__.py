@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from everfresh.conf import settings
 from everfresh.stores.aliases import close_stores, open_store, usable_store
-from everfresh.stores.base import Fill, Snapshot, Store
+from everfresh.stores.base import NO_KEY, Fill, Snapshot, Snapshots, Store
 from everfresh.stores.guard import GuardedStore
 from everfresh.stores.local import LocalStore
 
-__all__ = ["Fill", "GuardedStore", "LocalStore", "Snapshot", "Store", "close_stores", "current_store", "open_store"]
+__all__ = [
+    "NO_KEY",
+    "Fill",
+    "GuardedStore",
+    "LocalStore",
+    "Snapshot",
+    "Snapshots",
+    "Store",
+    "close_stores",
+    "current_store",
+    "open_store",
+]
 
 
 def current_store() -> GuardedStore:

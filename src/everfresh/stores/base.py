@@ -1,4 +1,4 @@
-"""What a store is: the six operations that the read path and the write path meet in.
+"""What a store is: the operations that the read path and the write path meet in.
 
 A store knows nothing of tables or queries. It holds *entries* (bytes by key) and *tags* (random 8-byte
 versions by name). Names are short printable ASCII strings without spaces, entries are opaque bytes.
@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-__all__ = ["VERSION_BYTES", "Fill", "Snapshot", "Store", "new_versions"]
+__all__ = ["NO_KEY", "VERSION_BYTES", "Fill", "Snapshot", "Snapshots", "Store", "new_versions"]
 
 VERSION_BYTES = 8
+
+NO_KEY = "-"
+"""Under this key there is never an entry: for who asks about tags only."""
 
 
 def new_versions(count: int) -> list[bytes]:
@@ -33,6 +36,17 @@ class Snapshot:
 
     versions: tuple[bytes | None, ...]
     """One for each tag, in order. ``None``: missing or pending, both of which count as moved."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshots:
+    """One look at a store: the entries of several keys, and the versions of all their tags."""
+
+    entries: tuple[bytes | None, ...]
+    """One for each key, in order."""
+
+    versions: tuple[bytes | None, ...]
+    """One for each tag, in order. ``None``: missing or pending."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +72,10 @@ class Store(Protocol):
         """Look at the entry of *key* and the versions of *tags* in one round trip."""
         ...
 
+    def read_many(self, keys: Sequence[str], tags: Sequence[str]) -> Snapshots:
+        """Look at the entries of *keys* and the versions of *tags* in one round trip."""
+        ...
+
     def begin_fill(self, key: str, tags: Sequence[str], lease_seconds: float) -> Fill:
         """Create the versions of *tags* that are missing, except of pending ones, and take the lease on *key*.
 
@@ -70,6 +88,10 @@ class Store(Protocol):
 
         Also when the lease was lost in the meantime: the versions inside the entry judge it, not the lease.
         """
+        ...
+
+    def fill_many(self, entries: Mapping[str, bytes], timeout: float | None) -> None:
+        """Store *entries* by their keys for *timeout* seconds; no leases were taken on them."""
         ...
 
     def release(self, key: str, lease: bytes) -> None:

@@ -13,10 +13,10 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from everfresh.exceptions import InvalidationNotSent
-from everfresh.stores.base import VERSION_BYTES, Fill, Snapshot, new_versions
+from everfresh.stores.base import VERSION_BYTES, Fill, Snapshot, Snapshots, new_versions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from django.core.cache.backends.base import BaseCache
     from django.utils.connection import ConnectionProxy
@@ -36,10 +36,15 @@ class DjangoStore:
 
     def read(self, key: str, tags: Sequence[str]) -> Snapshot:
         """Look at the entry of *key* and the versions of *tags* in one ``get_many``."""
-        found = self._cache.get_many([_entry(key), *map(_tag, tags)])
-        entry = found.get(_entry(key))
-        return Snapshot(
-            entry=entry if isinstance(entry, bytes) else None,
+        snapshots = self.read_many([key], tags)
+        return Snapshot(entry=snapshots.entries[0], versions=snapshots.versions)
+
+    def read_many(self, keys: Sequence[str], tags: Sequence[str]) -> Snapshots:
+        """Look at the entries of *keys* and the versions of *tags* in one ``get_many``."""
+        found = self._cache.get_many([*map(_entry, keys), *map(_tag, tags)])
+        entries = [found.get(_entry(key)) for key in keys]
+        return Snapshots(
+            entries=tuple(entry if isinstance(entry, bytes) else None for entry in entries),
             versions=tuple(_version(found.get(_tag(tag))) for tag in tags),
         )
 
@@ -66,6 +71,11 @@ class DjangoStore:
         """Store *entry* under *key* for *timeout* seconds, rounded up, and give the *lease* back."""
         self._cache.set(_entry(key), entry, None if timeout is None else _whole(timeout))
         self.release(key, lease)
+
+    def fill_many(self, entries: Mapping[str, bytes], timeout: float | None) -> None:
+        """Store *entries* by their keys for *timeout* seconds, rounded up."""
+        items = {_entry(key): entry for key, entry in entries.items()}
+        self._cache.set_many(items, None if timeout is None else _whole(timeout))
 
     def release(self, key: str, lease: bytes) -> None:
         """Give the *lease* on *key* back, if it is still ours.

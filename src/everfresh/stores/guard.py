@@ -13,14 +13,15 @@ import os
 import threading
 import weakref
 from collections import defaultdict
+from dataclasses import replace
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from everfresh.exceptions import InvalidationNotSent
-from everfresh.stores.base import Fill, Snapshot, Store
+from everfresh.stores.base import Fill, Snapshot, Snapshots, Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 __all__ = ["GuardedStore"]
 
@@ -29,6 +30,8 @@ logger = logging.getLogger("everfresh")
 FIRST_DELAY_SECONDS = 0.05
 LONGEST_DELAY_SECONDS = 5.0
 AT_ONCE_SECONDS = 0.05
+
+_Seen = TypeVar("_Seen", Snapshot, Snapshots)
 
 Debts = dict[str, set[str]]
 """The writers that could not be sent, by tag."""
@@ -68,17 +71,25 @@ class GuardedStore:
     def read(self, key: str, tags: Sequence[str]) -> Snapshot:
         """Look at the entry of *key* and the versions of *tags*; nothing is known while the store is down."""
         nothing = Snapshot(entry=None, versions=(None,) * len(tags))
+        return self._look(tags, lambda: self.store.read(key, tags), nothing)
+
+    def read_many(self, keys: Sequence[str], tags: Sequence[str]) -> Snapshots:
+        """Look at the entries of *keys* and the versions of *tags*; nothing is known while the store is down."""
+        nothing = Snapshots(entries=(None,) * len(keys), versions=(None,) * len(tags))
+        return self._look(tags, lambda: self.store.read_many(keys, tags), nothing)
+
+    def _look(self, tags: Sequence[str], ask: Callable[[], _Seen], nothing: _Seen) -> _Seen:
         if not self._is_usable():
             return nothing
         doubted = self._doubted(tags)
         try:
-            snapshot = self.store.read(key, tags)
+            seen = ask()
         except Exception as error:  # noqa: BLE001 - see the class
             self._failed(error)
             return nothing
         self._answered()
-        versions = self._without(doubted, tags, snapshot.versions)
-        return snapshot if versions is snapshot.versions else Snapshot(entry=snapshot.entry, versions=versions)
+        versions = self._without(doubted, tags, seen.versions)
+        return seen if versions is seen.versions else replace(seen, versions=versions)
 
     def begin_fill(self, key: str, tags: Sequence[str], lease_seconds: float) -> Fill:
         """Create the versions of *tags* and take the lease on *key*; neither while the store is down."""
@@ -97,10 +108,17 @@ class GuardedStore:
 
     def fill(self, key: str, entry: bytes, lease: bytes, timeout: float | None) -> None:
         """Store *entry* under *key* for *timeout* seconds, if the store takes it."""
+        self._store(lambda: self.store.fill(key, entry, lease, timeout))
+
+    def fill_many(self, entries: Mapping[str, bytes], timeout: float | None) -> None:
+        """Store *entries* by their keys for *timeout* seconds, if the store takes them."""
+        self._store(lambda: self.store.fill_many(entries, timeout))
+
+    def _store(self, fill: Callable[[], None]) -> None:
         if not self._is_usable():
             return
         try:
-            self.store.fill(key, entry, lease, timeout)
+            fill()
         except Exception as error:  # noqa: BLE001 - see the class
             self._refused(error)
         else:

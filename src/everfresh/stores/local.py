@@ -6,14 +6,13 @@ import secrets
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from everfresh.stores.base import Fill, Snapshot, Store, new_versions
+from everfresh.stores.base import NO_KEY, Fill, Snapshot, Snapshots, Store, new_versions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = ["LocalStore"]
 
-NO_KEY = "-"  # asks the store below for versions only
 TAGS_PER_ENTRY = 10
 
 
@@ -46,13 +45,20 @@ class LocalStore:
 
     def read(self, key: str, tags: Sequence[str]) -> Snapshot:
         """Look at the entry of *key* and the versions of *tags*: one round trip of the store below, or none."""
-        entry, deadline = self._entries.get(key, (None, None))
-        if deadline is not None and deadline <= monotonic():
-            entry = None
+        snapshots = self.read_many([key], tags)
+        return Snapshot(entry=snapshots.entries[0], versions=snapshots.versions)
+
+    def read_many(self, keys: Sequence[str], tags: Sequence[str]) -> Snapshots:
+        """Look at the entries of *keys* and the versions of *tags*: one round trip of the store below, or none."""
+        entries = tuple(map(self._entry, keys))
         local = [self._versions.get(tag) for tag in tags]
         if self._under is None:
-            return Snapshot(entry=entry, versions=tuple(local))
-        return Snapshot(entry=entry, versions=_blend(local, self._under.read(NO_KEY, tags).versions))
+            return Snapshots(entries=entries, versions=tuple(local))
+        return Snapshots(entries=entries, versions=_blend(local, self._under.read(NO_KEY, tags).versions))
+
+    def _entry(self, key: str) -> bytes | None:
+        entry, deadline = self._entries.get(key, (None, None))
+        return None if deadline is not None and deadline <= monotonic() else entry
 
     def begin_fill(self, key: str, tags: Sequence[str], lease_seconds: float) -> Fill:
         """Create the versions of *tags* that are missing, here and below, and take the lease on *key*, only here."""
@@ -67,10 +73,16 @@ class LocalStore:
 
     def fill(self, key: str, entry: bytes, lease: bytes, timeout: float | None) -> None:
         """Store *entry* under *key* for *timeout* seconds, here only, and give the *lease* back."""
-        self._entries.pop(key, None)  # so that what is new stands last
-        self._entries[key] = (entry, None if timeout is None else monotonic() + timeout)
-        _shorten(self._entries, self._limit)
+        self.fill_many({key: entry}, timeout)
         self.release(key, lease)
+
+    def fill_many(self, entries: Mapping[str, bytes], timeout: float | None) -> None:
+        """Store *entries* by their keys for *timeout* seconds, here only."""
+        deadline = None if timeout is None else monotonic() + timeout
+        for key, entry in entries.items():
+            self._entries.pop(key, None)  # so that what is new stands last
+            self._entries[key] = (entry, deadline)
+        _shorten(self._entries, self._limit)
 
     def release(self, key: str, lease: bytes) -> None:
         """Give the *lease* on *key* back, if it is still ours."""

@@ -20,10 +20,10 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
 from redis.retry import Retry
 
-from everfresh.stores.base import VERSION_BYTES, Fill, Snapshot, new_versions
+from everfresh.stores.base import VERSION_BYTES, Fill, Snapshot, Snapshots, new_versions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["LIFETIME_SECONDS", "RedisStore"]
 
@@ -85,10 +85,17 @@ class RedisStore:
 
     def read(self, key: str, tags: Sequence[str]) -> Snapshot:
         """Look at the entry of *key* and the versions of *tags* by one ``MGET``."""
-        [(entry, *versions)] = self._ask(
-            lambda at: [("MGET", f"{at}e{{{key}}}", *[f"{at}t{{{tag}}}" for tag in tags])],
+        snapshots = self.read_many([key], tags)
+        return Snapshot(entry=snapshots.entries[0], versions=snapshots.versions)
+
+    def read_many(self, keys: Sequence[str], tags: Sequence[str]) -> Snapshots:
+        """Look at the entries of *keys* and the versions of *tags* by one ``MGET``."""
+        if not keys and not tags:
+            return Snapshots(entries=(), versions=())
+        [found] = self._ask(
+            lambda at: [("MGET", *[f"{at}e{{{key}}}" for key in keys], *[f"{at}t{{{tag}}}" for tag in tags])],
         )
-        return Snapshot(entry=entry, versions=tuple(map(_version, versions)))
+        return Snapshots(entries=tuple(found[: len(keys)]), versions=tuple(map(_version, found[len(keys) :])))
 
     def begin_fill(self, key: str, tags: Sequence[str], lease_seconds: float) -> Fill:
         """Create the versions of *tags* that are missing, except of pending ones, and take the lease on *key*."""
@@ -118,6 +125,11 @@ class RedisStore:
         """Store *entry* under *key* for *timeout* seconds and give the *lease* back."""
         lifetime = self._lifetime if timeout is None else _milliseconds(timeout)
         self._ask(lambda at: [FILL.call([f"{at}e{{{key}}}", f"{at}l{{{key}}}"], lease, lifetime, entry)])
+
+    def fill_many(self, entries: Mapping[str, bytes], timeout: float | None) -> None:
+        """Store *entries* by their keys for *timeout* seconds, in one round trip."""
+        lifetime = self._lifetime if timeout is None else _milliseconds(timeout)
+        self._ask(lambda at: [("SET", f"{at}e{{{key}}}", entry, "PX", lifetime) for key, entry in entries.items()])
 
     def release(self, key: str, lease: bytes) -> None:
         """Give the *lease* on *key* back, if it is still ours."""

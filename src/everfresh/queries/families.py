@@ -1,0 +1,145 @@
+"""The entries of single rows: all rows of a model are one query that differs in its primary key only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import cached_property
+from typing import Any
+
+from django.core.signals import setting_changed
+from django.db import connections
+from django.db.models import Model, QuerySet
+
+from everfresh.clauses import Clauses
+from everfresh.conf import settings
+from everfresh.databases import logical_database, may_lag, point_of_view
+from everfresh.exceptions import Uncacheable
+from everfresh.keys import digest, encode
+from everfresh.queries.dependencies import derive
+from everfresh.queries.fingerprint import fingerprint
+from everfresh.queries.layouts import Layout, layout_of
+from everfresh.queries.outlines import Outline
+from everfresh.queries.replay import Rows, compiler_of, detached, query_rows
+from everfresh.reading import Wanted
+from everfresh.tables import Uncertain, canonical, table_of
+from everfresh.tags import Table
+
+__all__ = ["Family", "family_of"]
+
+_REMEMBERED = 16_384
+"""Rows of one model whose clauses one process keeps at hand."""
+
+
+@dataclass(eq=False)
+class Family:
+    """The row entries of one model in one database."""
+
+    model: type[Model]
+    using: str
+    shape: str
+    outline: Outline
+
+    def __post_init__(self) -> None:
+        self._memory: dict[object, tuple[str, Clauses]] = {}
+
+    def wanted(self, key: Any, timeout: float | None) -> Wanted:
+        """The entry of the row whose primary key is *key*.
+
+        Raises:
+            Uncacheable: when that is no certain name of a row.
+        """
+        name = self.name(key)
+        found = self._memory.get(name)
+        if found is None:
+            clauses = self.outline.clauses([(name,)])
+            found = f"{self.shape}{digest(encode(name))}{clauses.digest}", clauses
+            if len(self._memory) >= _REMEMBERED:
+                self._memory.pop(next(iter(self._memory)), None)
+            self._memory[name] = found
+        prefix = settings().prefix()
+        identity, clauses = found
+        return Wanted(
+            key=f"{prefix}:r:{identity}",
+            clauses=clauses,
+            names=tuple([f"{prefix}:t:{tag}" for tag in clauses.names]),
+            timeout=timeout,
+        )
+
+    def name(self, key: Any) -> object:
+        """The one name of all values that mean the same primary key."""
+        try:
+            return canonical(self.model._meta.pk, key)
+        except Uncertain as reason:
+            raise Uncacheable(f"its primary key is {reason}") from None
+
+    def fences(self) -> list[str]:
+        """The names of the tags that move with every write to any table of the model."""
+        prefix = settings().prefix()
+        places = {Table(tag.database, tag.table) for tag in self.outline.clauses([((),)]).tags}
+        return [f"{prefix}:t:{place.any.name}" for place in sorted(places)]
+
+    def fetch(self, keys: Sequence[Any]) -> list[Rows]:
+        """Ask the database for the rows with these primary keys: of each, its row in a list, or nothing."""
+        found: dict[object, Rows] = {}
+        layout = self.layout
+        for part in _chunks(keys, connections[self.using].features.max_query_params):
+            rows = query_rows(QuerySet(self.model, using=self.using).filter(pk__in=part).order_by())
+            for key, row in zip(layout.keys(layout.parts[0], rows), rows, strict=True):
+                found[self.name(key)] = [row]
+        return [found.get(self.name(key), []) for key in keys]
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Of the model's rows alone."""
+        compiler = compiler_of(QuerySet(self.model, using=self.using), f"{self.shape}/row")
+        return layout_of(compiler)
+
+
+def _some_key(model: type[Model]) -> object:
+    for value in (1, date(2000, 1, 1), datetime(2000, 1, 1), datetime(2000, 1, 1, tzinfo=UTC)):  # noqa: DTZ001
+        with suppress(Uncertain):
+            return canonical(model._meta.pk, value)
+    raise Uncacheable(f"the primary key of {model._meta.label} is of no known kind")
+
+
+def _chunks(keys: Sequence[Any], size: int | None) -> Iterable[Sequence[Any]]:
+    size = size or len(keys) or 1
+    return (keys[start : start + size] for start in range(0, len(keys), size))
+
+
+_families: dict[tuple[type[Model], str, str], Family] = {}
+
+
+def family_of(model: type[Model], using: str) -> Family:
+    """The family of the rows of *model*; proxies share the rows of what they stand for.
+
+    Raises:
+        Uncacheable: where rows have no entries of their own; the reason says why.
+    """
+    concrete = model._meta.concrete_model or model
+    if may_lag(using):
+        raise Uncacheable(f"the database {using!r} may be a replica, which lags behind what was written")
+    place = (concrete, using, repr((logical_database(using), point_of_view(using))))
+    family = _families.get(place)
+    if family is None:
+        facts = table_of(concrete, connections[using].vendor)
+        if facts is None or concrete._meta.pk.column not in facts.tag_columns:
+            # Where SQL and Python do not agree on which keys are equal, a row may be found under a key not its own.
+            raise Uncacheable(f"the primary key of {concrete._meta.label} has no tags")
+        query = QuerySet(concrete, using=using).filter(pk=_some_key(concrete)).order_by().query
+        found = fingerprint(query, "row", logical_database(using), point_of_view(using))
+        if len(found.free) != 1:
+            raise Uncacheable(f"the primary key of {concrete._meta.label} has no tags")
+        outline = derive(detached(query), using, (), found.slots)
+        family = _families[place] = Family(concrete, using, found.shape, outline)
+    return family
+
+
+def _forget(**_: object) -> None:
+    _families.clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="everfresh.queries.families")

@@ -1,0 +1,198 @@
+"""The row face: one entry for each row, and lists that point to rows.
+
+A list holds keys, and what the query computed besides; the rows come from their own entries. So saving a row changes
+what every list shows, and drops a list only when the row may come, go or move in it. What is read is put together into
+the rows that the query would have given, and Django builds its instances from those.
+
+``filter(pk=…)`` and ``filter(pk__in=…)`` need no list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connections
+from django.db.models import Model, QuerySet
+from django.db.models.expressions import Col
+from django.db.models.query import ModelIterable
+from django.db.models.sql import Query
+
+from everfresh.codec import Miss
+from everfresh.events import Outcome
+from everfresh.exceptions import Uncacheable
+from everfresh.queries.bodies import ROWS
+from everfresh.queries.families import family_of
+from everfresh.queries.layouts import Layout, Part, layout_of
+from everfresh.queries.outlines import LOOKUP_MODULES, free_values
+from everfresh.queries.plan import Plan, plan
+from everfresh.queries.replay import Rows, compiler_of, query_rows, replay
+from everfresh.reading import Answer, Moment, Moved, Wanted
+
+__all__ = ["Pointing"]
+
+
+@dataclass(eq=False)
+class Pointing:
+    """One reading of a queryset whose rows come from their own entries."""
+
+    queryset: QuerySet[Any]
+    timeout: float | None
+    """Seconds; ``None`` is for ever."""
+
+    using: str
+    keys: Sequence[Any] | None
+    """The primary keys asked for, where the query asks for nothing else."""
+
+    pointers: QuerySet[Any]
+    """The query of the list: what its keys depend on, and nothing that other columns of the rows do."""
+
+    listed: Plan | None
+    """The list's entry."""
+
+    shape: str
+    layout: Layout
+
+    @classmethod
+    def of(cls, queryset: QuerySet[Any], timeout: float | None) -> Pointing:
+        """How the instances of *queryset*, which is not changed, are put together.
+
+        Raises:
+            Uncacheable: where they cannot be; the reason says why.
+        """
+        _refuse(queryset)
+        using = queryset.db
+        keys = _keys_asked_for(queryset)
+        pointers = queryset.values_list("pk", *queryset.query.annotation_select)
+        listed = None if keys is not None else plan(pointers.query, using, "pointers", timeout)
+        begins = family_of(queryset.model, using).shape if listed is None else listed.shape
+        shape = f"{begins}/{queryset.model._meta.label}/{queryset.query.select_related!r}"
+        layout = layout_of(compiler_of(queryset, shape))
+        for part in layout.parts:
+            family_of(part.model, using)
+        return cls(queryset, timeout, using, keys, pointers, listed, shape, layout)
+
+    def instances(self) -> Answer[list[Any]]:
+        """What the queryset would have found."""
+        for _ in range(2):
+            try:
+                return self._read()
+            except Moved:
+                # Something was written between two looks: the parts do not belong together. A second time should do.
+                continue
+        iterable: Any = self.queryset._iterable_class
+        return Answer(list(iterable(self.queryset)), Outcome.MISS, "its rows changed while they were read")
+
+    def _read(self) -> Answer[list[Any]]:
+        moment = Moment(connections[self.using])
+        own, *related = self.layout.parts
+        if self.listed is None:
+            keys = list(self.keys or ())
+            rows: list[list[Any]] = [[None] * self.layout.width for _ in keys]
+        else:
+            [found] = moment.look([self.listed.wanted], ROWS, lambda _: [query_rows(self.pointers)])
+            if isinstance(found, Miss):
+                return self._fill(moment, self.listed.wanted)
+            rows = self.layout.blank(found)
+            keys = self.layout.keys(own, rows)
+        stored, asked = self._rows_of(moment, own, keys)
+        if self.listed is None:
+            keys = [key for key in keys if stored[key]]
+            rows = rows[: len(keys)]
+        self._put(own, rows, keys, stored)
+        for part in related:
+            keys = self.layout.keys(part, rows)
+            stored, asked_again = self._rows_of(moment, part, keys)
+            asked = asked or asked_again
+            self._put(part, rows, keys, stored)
+        moment.settle()
+        instances = replay(self.queryset, [tuple(row) for row in rows], self.shape)
+        return Answer(instances, Outcome.FILL if asked else Outcome.HIT)
+
+    def _rows_of(self, moment: Moment, part: Part, keys: Sequence[Any]) -> tuple[dict[Any, Rows], bool]:
+        """The stored rows of a model by key, and whether the database was asked for one of them."""
+        unique = [key for key in dict.fromkeys(keys) if key is not None]
+        if not unique:
+            return {}, False
+        family = family_of(part.model, self.using)
+        wanted = [family.wanted(key, self.timeout) for key in unique]
+        found = moment.look(wanted, ROWS, lambda positions: family.fetch([unique[at] for at in positions]))
+        stored = {key: rows for key, rows in zip(unique, found, strict=True) if not isinstance(rows, Miss)}
+        missing = [at for at, key in enumerate(unique) if key not in stored]
+        if missing:
+            lacking = [unique[at] for at in missing]
+            fetched = moment.fill([wanted[at] for at in missing], ROWS, lambda: family.fetch(lacking))
+            stored.update(zip(lacking, fetched, strict=True))
+        return stored, bool(missing)
+
+    def _put(self, part: Part, rows: list[list[Any]], keys: Sequence[Any], stored: dict[Any, Rows]) -> None:
+        for row, key in zip(rows, keys, strict=True):
+            if key is None:
+                continue
+            if not stored[key]:
+                # What points to a row that is gone has changed as well, or the row had not come yet.
+                raise Moved(f"{part.model._meta.label} {key!r} is gone")
+            self.layout.put(part, row, stored[key][0])
+
+    def _fill(self, moment: Moment, wanted: Wanted) -> Answer[list[Any]]:
+        """From one query: the answer, the list, and the rows in it."""
+        instances: list[Any] = []
+
+        def compute() -> tuple[Rows, list[tuple[Wanted, Rows]]]:
+            rows = query_rows(self.queryset)
+            instances.extend(replay(self.queryset, rows, self.shape))
+            return self.layout.pointers(rows), self._parts_of(rows)
+
+        fences = {name for part in self.layout.parts for name in family_of(part.model, self.using).fences()}
+        stored = moment.fill_whole(wanted, sorted(fences), compute, ROWS)
+        return Answer(instances, Outcome.FILL if stored else Outcome.MISS)
+
+    def _parts_of(self, rows: Rows) -> list[tuple[Wanted, Rows]]:
+        found: dict[str, tuple[Wanted, Rows]] = {}
+        for part in self.layout.parts:
+            family = family_of(part.model, self.using)
+            for row in rows:
+                stored = self.layout.stored(part, row)
+                if stored is not None:
+                    wanted = family.wanted(part.python_key(row[part.key]), self.timeout)
+                    found[wanted.key] = wanted, [stored]
+        return list(found.values())
+
+
+def _refuse(queryset: QuerySet[Any]) -> None:
+    query = queryset.query
+    if queryset._iterable_class is not ModelIterable:
+        raise Uncacheable("it gives no instances")
+    if type(query) is not Query or query.combinator or query.extra:
+        raise Uncacheable("it is made of several queries, or of raw SQL")
+    if query.deferred_loading != (frozenset(), True):
+        raise Uncacheable("it loads a part of the columns only")
+
+
+def _keys_asked_for(queryset: QuerySet[Any]) -> list[Any] | None:
+    """The primary keys that are all a query asks for; ``None`` where it asks for anything else."""
+    query: Any = queryset.query
+    where = query.where
+    if len(where.children) != 1 or where.negated or len(query.alias_map) > 1 or query.annotations or query.low_mark:
+        return None
+    keys = _keys_of(where.children[0], queryset.model)
+    if keys is None or (query.high_mark is not None and query.high_mark < len(keys)):
+        return None
+    return keys if len(keys) == 1 or not queryset.ordered else None
+
+
+def _keys_of(lookup: Any, model: type[Model]) -> list[Any] | None:
+    lhs: Any = getattr(lookup, "lhs", None)
+    if type(lhs) is Col and lhs.target == model._meta.pk:
+        values = free_values(lookup)
+    elif type(lookup).__name__ == "TupleIn" and type(lookup).__module__ in LOOKUP_MODULES:
+        # As Django 6.1 prefetches by foreign key.
+        values = tuple(value for (value,) in lookup.rhs) if list(lhs.targets) == [model._meta.pk] else None
+    else:
+        values = None
+    unique = [value for value in dict.fromkeys(values or ()) if value is not None]
+    with suppress(TypeError):
+        unique.sort()
+    return unique or None
