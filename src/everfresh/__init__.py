@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from everfresh.querysets import CacheManager, CacheQuerySet
+    from everfresh.managers import CacheManager, CacheQuerySet
     from everfresh.switches import disabled
     from everfresh.writing.invalidation import ainvalidate, invalidate
 
@@ -13,8 +13,8 @@ __all__ = ["CacheManager", "CacheQuerySet", "ainvalidate", "disabled", "invalida
 __version__ = "0.1.0"
 
 _HOMES = {
-    "CacheManager": "everfresh.querysets",
-    "CacheQuerySet": "everfresh.querysets",
+    "CacheManager": "everfresh.managers",
+    "CacheQuerySet": "everfresh.managers",
     "ainvalidate": "everfresh.writing.invalidation",
     "disabled": "everfresh.switches",
     "invalidate": "everfresh.writing.invalidation",

@@ -22,7 +22,7 @@ from django.db.models.manager import BaseManager
 from django.db.models.sql.compiler import SQLDeleteCompiler, SQLInsertCompiler, SQLUpdateCompiler
 from django.db.models.sql.constants import NO_RESULTS, ROW_COUNT
 
-from everfresh import querysets
+from everfresh import policies, querysets
 from everfresh.writing import capture, cursors, transactions
 
 __all__ = ["install"]
@@ -38,8 +38,8 @@ def install() -> None:
     _installed = True
     _replace(QuerySet, _fetch_all, count, exists, aggregate, get, _clone, _prefetch_related_objects)
     for name, method in {
-        "cache": querysets.cache,
-        "nocache": querysets.nocache,
+        "cache": policies.cache,
+        "nocache": policies.nocache,
         "explain_cache": querysets.explain,
     }.items():
         setattr(QuerySet, name, method)
@@ -93,25 +93,25 @@ Original = Callable[..., Any]
 
 
 def _fetch_all(original: Original, self: Any) -> None:
-    if self._result_cache is None and (policy := querysets.wanted_policy(self, "fetch")):
+    if self._result_cache is None and (policy := policies.wanted_policy(self, "fetch")):
         self._result_cache = querysets.cached_rows(self, policy)
     original(self)
 
 
 def count(original: Original, self: Any) -> Any:
-    if self._result_cache is None and (policy := querysets.wanted_policy(self, "count")):
+    if self._result_cache is None and (policy := policies.wanted_policy(self, "count")):
         return querysets.cached_count(self, policy, lambda: original(self))
     return original(self)
 
 
 def exists(original: Original, self: Any) -> Any:
-    if self._result_cache is None and (policy := querysets.wanted_policy(self, "exists")):
+    if self._result_cache is None and (policy := policies.wanted_policy(self, "exists")):
         return querysets.cached_exists(self, policy, lambda: original(self))
     return original(self)
 
 
 def aggregate(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
-    if (policy := querysets.wanted_policy(self, "aggregate")) and not self.query.distinct_fields:
+    if (policy := policies.wanted_policy(self, "aggregate")) and not self.query.distinct_fields:
         try:
             expressions = {**{each.default_alias: each for each in args}, **kwargs}
         except (AttributeError, TypeError):
@@ -122,10 +122,10 @@ def aggregate(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def get(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
-    if bool(querysets.wanted_policy(self, "get")) is bool(querysets.wanted_policy(self, "fetch")):
+    if bool(policies.wanted_policy(self, "get")) is bool(policies.wanted_policy(self, "fetch")):
         return original(self, *args, **kwargs)
     # The rows it fetches are to be cached as a get() is, not as a list.
-    return original(querysets.with_policy(self, operation="get"), *args, **kwargs)
+    return original(policies.with_policy(self, operation="get"), *args, **kwargs)
 
 
 def _clone(original: Original, self: Any) -> Any:
@@ -136,12 +136,12 @@ def _clone(original: Original, self: Any) -> Any:
 
 
 def _prefetch_related_objects(original: Original, self: Any) -> None:
-    policy = querysets.wanted_policy(self, "fetch")
-    token = querysets.inherited.set(policy if policy and policy.on else None)
+    policy = policies.wanted_policy(self, "fetch")
+    token = policies.inherited.set(policy if policy and policy.on else None)
     try:
         original(self)
     finally:
-        querysets.inherited.reset(token)
+        policies.inherited.reset(token)
 
 
 # Compilers
