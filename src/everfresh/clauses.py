@@ -9,7 +9,7 @@ An entry is stale when, for some clause, in *every* group of it at least one tag
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from everfresh.keys import digest
 from everfresh.tags import Kind, Tag
@@ -54,6 +54,11 @@ class Clauses:
     def stale_between(self, stored: Sequence[bytes | None], live: Sequence[bytes | None]) -> bool:
         """Is an entry filled under the versions *stored* stale under the versions *live*? ``None`` equals nothing."""
         return self.stale([was is None or was != now for was, now in zip(stored, live, strict=True)])
+
+    def named(self, names: Sequence[str]) -> Iterator[frozenset[frozenset[str]]]:
+        """The clauses, with the tags called by *names*, one for each of *tags*."""
+        for clause in self._positions:
+            yield frozenset(frozenset(names[at] for at in group) for group in clause)
 
     def words(self) -> list[str]:
         """One line for each clause, for people."""

@@ -122,6 +122,9 @@ class Settings:
     on_mark_failure: str = "retry"
     """When a write cannot be marked before COMMIT: ``"retry"`` (go on, retry until it is sent) or ``"raise"``."""
 
+    pickle: bool = True
+    """May results of functions be pickled, and signed, where no exact bytes are known for them?"""
+
     verify: float = 0.0
     """The share of hits, from 0 to 1, that are computed again and compared."""
 
@@ -277,6 +280,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "EXCLUDE": _labels,
     "FROM_CACHE": _bool,
     "ON_MARK_FAILURE": _failure,
+    "PICKLE": _bool,
     "VERIFY": _share,
     "LIMITS": _limits,
 }

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from django.db.models import QuerySet
 
 from everfresh.conf import ModelRule, seconds, settings
+from everfresh.recording import current_recording
 from everfresh.switches import is_disabled
 from everfresh.typing import Operation
 
@@ -122,7 +123,8 @@ def wanted_policy(queryset: QuerySet[Any], operation: Operation) -> Policy | Non
         above = inherited.get()
         if above is not None:
             policy = replace(above, operation=policy.operation)
-        elif not _switched_on(policy, policy.operation or operation, rule.operations):
+        elif current_recording() is None and not _switched_on(policy, policy.operation or operation, rule.operations):
+            # While somebody records what is read, every read goes the way that knows what it depends on.
             return None
     return with_rule(policy, rule)
 

@@ -23,6 +23,7 @@ from everfresh.conf import settings
 from everfresh.events import Outcome, Verified, emit
 from everfresh.exceptions import Unencodable
 from everfresh.journal import Journal, journal_of
+from everfresh.recording import computing, current_recording
 from everfresh.signals import stale_answer
 from everfresh.stores import NO_KEY, Store, current_store
 
@@ -92,8 +93,18 @@ def read(wanted: Wanted, connection: BaseDatabaseWrapper, compute: Callable[[], 
         if not isinstance(value, codec.Miss):
             if settings().verify and random() < settings().verify:  # noqa: S311  a share, not a secret
                 _verify(store, wanted, snapshot.versions, value, compute, body)
+            _note(wanted, snapshot.versions)
             return Answer(value, Outcome.HIT)
     return _fill(store, wanted, compute, body)
+
+
+def _note(wanted: Wanted, versions: tuple[bytes | None, ...]) -> None:
+    """Tell whoever records what is read."""
+    recording = current_recording()
+    if recording is not None:
+        # The project's own TIMEOUT says nothing of this query: what was computed from it may be kept for longer.
+        timeout = None if wanted.timeout == settings().timeout else wanted.timeout
+        recording.note(wanted.clauses.named(wanted.names), zip(wanted.names, versions, strict=True), timeout)
 
 
 def _store_for(wanted: Wanted, connection: BaseDatabaseWrapper) -> Store | None:
@@ -127,7 +138,8 @@ def _verify(
     body: Body[T],
 ) -> None:
     """Compute a hit again. A difference is a stale answer, unless a tag moved meanwhile."""
-    computed = compute()
+    with computing():
+        computed = compute()
     differs = not body.same(cached, computed)
     stale = differs and store.read(wanted.key, wanted.names).versions == versions
     words = tuple(wanted.clauses.words())
@@ -141,12 +153,15 @@ def _verify(
 def _fill(store: Store, wanted: Wanted, compute: Callable[[], T], body: Body[T]) -> Answer[T]:
     limits = settings().limits
     fill = store.begin_fill(wanted.key, wanted.names, limits.lease_seconds)
+    _note(wanted, fill.versions)
     if fill.lease is None:
-        return Answer(compute(), Outcome.MISS, "another reader fills it, or the store is down")
+        with computing():
+            return Answer(compute(), Outcome.MISS, "another reader fills it, or the store is down")
     stored = False
     try:
         # The proof in one line: the versions were taken above, so whatever commits from here on moves them.
-        value = compute()
+        with computing():
+            value = compute()
         reason = _reason_not_to_store(wanted, fill.versions)
         if not reason:
             entry, reason = _pack(value, fill.versions, body)
@@ -240,7 +255,7 @@ class Moment:
     ) -> T | codec.Miss:
         value = _valid(entry, versions, wanted.clauses, body)
         if not isinstance(value, codec.Miss):
-            self._known.append((wanted, versions))
+            self._know(wanted, versions)
             if settings().verify and random() < settings().verify:  # noqa: S311  a share, not a secret
                 _verify(self._store, wanted, versions, value, lambda: compute([at])[0], body)
         return value
@@ -254,7 +269,8 @@ class Moment:
         names = self._names(wanted)
         live = dict(zip(names, self._store.begin_fill(NO_KEY, names, 0).versions, strict=True))
         self._check(live)
-        values = compute()
+        with computing():
+            values = compute()
         self._is_settled = False
         self._keep(wanted, values, live, body)
         return values
@@ -276,15 +292,22 @@ class Moment:
         names = list(dict.fromkeys([*whole.names, *fences]))
         begun = self._store.begin_fill(whole.key, names, limits.lease_seconds)
         stored = False
+        _note(whole, begun.versions[: len(whole.names)])
         try:
-            answer, parts = compute()
+            with computing():
+                answer, parts = compute()
             before = dict(zip(names, begun.versions, strict=True))
-            if parts and None not in (fenced := [before[name] for name in fences]):
+            fenced = [before[name] for name in fences]
+            if parts and None not in fenced:
                 wanted = [part for part, _ in parts]
                 names = list(dict.fromkeys([*self._names(wanted), *fences]))
                 after = dict(zip(names, self._store.begin_fill(NO_KEY, names, 0).versions, strict=True))
                 if fenced == [after[name] for name in fences]:
                     self._keep(wanted, [value for _, value in parts], after, body)
+                    fenced = []
+            if parts and fenced and (recording := current_recording()):
+                # What the parts depend on is not known to be as it was when they were read.
+                recording.moved = True
             versions = tuple([before[name] for name in whole.names])
             if begun.lease is not None and not _reason_not_to_store(whole, versions):
                 entry, _ = _pack(answer, versions, body)
@@ -307,6 +330,10 @@ class Moment:
             self._check(dict(zip(names, self._store.read_many([], names).versions, strict=True)))
             self._is_settled = True
 
+    def _know(self, wanted: Wanted, versions: tuple[bytes | None, ...]) -> None:
+        self._known.append((wanted, versions))
+        _note(wanted, versions)
+
     def _names(self, wanted: Iterable[Wanted]) -> list[str]:
         each = [*(known for known, _ in self._known), *wanted]
         return list(dict.fromkeys(name for one in each for name in one.names))
@@ -322,7 +349,7 @@ class Moment:
         entries: dict[str, bytes] = {}
         for each, value in zip(wanted, values, strict=True):
             versions = tuple([live[name] for name in each.names])
-            self._known.append((each, versions))
+            self._know(each, versions)
             if not _reason_not_to_store(each, versions):
                 entry, _ = _pack(value, versions, body)
                 if entry is not None:

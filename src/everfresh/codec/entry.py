@@ -83,6 +83,14 @@ def unpack_versions(data: object, count: int) -> tuple[bytes | None, ...] | None
     return versions if settled else tuple([None if version == PENDING else version for version in versions])
 
 
+def count_versions(data: object) -> int | None:
+    """Return how many versions the entry holds, for who cannot know; ``None`` if it is no entry."""
+    if type(data) is not bytes or len(data) < _prefix.size:
+        return None
+    magic, _, held = _prefix.unpack_from(data)
+    return int(held) if magic == _MAGIC else None
+
+
 def unpack_body(data: object, count: int) -> bytes | None:
     """Return the body of an entry of *count* versions, whatever they are; ``None`` if it is no such entry."""
     if unpack_versions(data, count) is None:

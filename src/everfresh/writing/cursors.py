@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from everfresh.journal import Journal, journal_of
+from everfresh.recording import note_untracked
 from everfresh.tables import describe, table, tables_by_name
 from everfresh.writing.capture import announce, changed_by_database
 from everfresh.writing.images import whole_table
@@ -38,7 +39,9 @@ def run_statement(connection: BaseDatabaseWrapper, sql: Any, run: Callable[[], T
         return run()
     text = _text(connection, sql)
     effect = effect_of(text, connection.vendor)
-    if effect.control is not None:
+    if effect.control is None:
+        note_untracked(lambda: f"raw SQL: {text[:80]}")
+    else:
         return _run_control(connection, text, effect, run)
     if effect.tables is not None and not effect.tables:
         return run()

@@ -1,0 +1,253 @@
+"""Functions whose dependencies record themselves: never stale, and dropped by nothing that they did not read."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+from django.db.models import Count
+from django.test import override_settings
+
+import everfresh
+from everfresh.conf import settings
+from everfresh.events import Outcome
+from everfresh.reading import Answer
+from everfresh.recorded import depends_on_writes, read_recorded
+from everfresh.recording import recording
+from everfresh.tables import table
+from tests.library.models import Author, Book, Publisher
+from tests.transactions.conftest import Elsewhere
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def author() -> Author:
+    """One author with one book."""
+    author = Author.objects.create(id=1, name="A")
+    Book.objects.create(id=1, author=author, title="one", pages=10)
+    return author
+
+
+def ask(compute: Callable[[], Any], key: str = "test", **options: Any) -> Answer[Any]:
+    """Read *compute* through the cache."""
+    return read_recorded(everfresh_key(key), None, compute, **options)
+
+
+def everfresh_key(key: str) -> str:
+    """In the namespace of the test."""
+    return f"{settings().prefix()}:f:{key.replace(' ', '-')}"
+
+
+def titles() -> list[str]:
+    """Plain querysets: nothing asks for caching but that somebody records."""
+    return [book.title for book in Book.objects.filter(author_id=1)]
+
+
+def test_second_call_is_a_hit(author: Author, django_assert_num_queries: Any) -> None:
+    """It runs once, and asks the database nothing after that."""
+    assert ask(titles).outcome is Outcome.FILL
+    with django_assert_num_queries(0):
+        assert ask(titles) == Answer(["one"], Outcome.HIT)
+
+
+def test_what_it_read_drops_it(author: Author) -> None:
+    """Whatever write changes what it read, by whatever path."""
+    ask(titles)
+    Book.objects.create(id=2, author=author, title="two")
+    assert ask(titles) == Answer(["one", "two"], Outcome.FILL)
+    Book.objects.filter(id=1).update(title="new")
+    assert ask(titles).value == ["new", "two"]
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM library_book WHERE id = 2")
+    assert ask(titles).value == ["new"]
+
+
+def test_what_it_did_not_read_does_not(author: Author) -> None:
+    """Another author's book is nothing to it."""
+    ask(titles)
+    Book.objects.create(id=9, author=Author.objects.create(id=9, name="B"), title="other")
+    Publisher.objects.create(name="P")
+
+    assert ask(titles).outcome is Outcome.HIT
+
+
+def test_what_it_read_depends_on_what_it_read_before(author: Author) -> None:
+    """Not only the queries of one run: another run may read other rows, and they count from then on."""
+
+    def mentor_name() -> str | None:
+        mentor = Author.objects.get(id=1).mentor
+        return mentor.name if mentor else None
+
+    assert ask(mentor_name).value is None
+    other = Author.objects.create(id=2, name="M")
+    assert ask(mentor_name).outcome is Outcome.HIT
+    Author.objects.filter(id=1).update(mentor=other)
+    assert ask(mentor_name).value == "M"
+    Author.objects.filter(id=2).update(name="N")
+    assert ask(mentor_name).value == "N"
+
+
+@pytest.mark.parametrize("value", [None, 0, "", [], False, {}, {"a": 1}, (1, 2), {1, 2}])
+def test_falsy_and_plain_values_are_values(author: Author, value: object) -> None:
+    """`None` and its like are answers, and come back with their types."""
+    runs = []
+
+    def function() -> object:
+        runs.append(1)
+        return value
+
+    assert ask(function).value == ask(function).value == value
+    assert type(ask(function).value) is type(value)
+    assert len(runs) == 1
+
+
+def test_instances_and_querysets_are_pickled(author: Author, django_assert_num_queries: Any) -> None:
+    """A queryset that is returned is evaluated while it is recorded."""
+    ask(lambda: Book.objects.filter(author=author))
+    with django_assert_num_queries(0):
+        found = ask(lambda: Book.objects.filter(author=author)).value
+        assert [book.title for book in found] == ["one"]
+        assert Book(id=1) in found
+    Book.objects.filter(id=1).update(title="new")
+    assert [book.title for book in ask(lambda: Book.objects.filter(author=author)).value] == ["new"]
+
+
+def test_no_pickles_by_setting(author: Author, configure: Any) -> None:
+    """PICKLE off: what has no exact bytes is not stored, and values are."""
+    configure(PICKLE=False)
+    ask(lambda: author, "instance")
+    ask(titles, "values")
+
+    assert ask(lambda: author, "instance").outcome is Outcome.MISS
+    assert ask(titles, "values").outcome is Outcome.HIT
+
+
+def test_another_secret_is_a_miss(author: Author) -> None:
+    """Nobody without the secret can have a pickle opened; a secret that was rotated out may still have signed it."""
+    with override_settings(SECRET_KEY="first"):
+        ask(lambda: author)
+    with override_settings(SECRET_KEY="second", SECRET_KEY_FALLBACKS=["first"]):
+        assert ask(lambda: author).outcome is Outcome.HIT
+    with override_settings(SECRET_KEY="second"):
+        assert ask(lambda: author).outcome is Outcome.FILL
+
+
+def test_error_stores_nothing(author: Author) -> None:
+    """An exception passes, and the next call runs again."""
+
+    def fails() -> None:
+        raise LookupError
+
+    for _ in range(2):
+        with pytest.raises(LookupError):
+            ask(fails)
+    assert ask(titles).outcome is Outcome.FILL
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        pytest.param(lambda: connection.cursor().execute("SELECT 1 FROM library_book").fetchall(), id="raw SQL"),
+        pytest.param(lambda: [book.id for book in Book.objects.raw("SELECT * FROM library_book")], id="raw()"),
+        pytest.param(lambda: list(Book.objects.nocache()), id="nocache"),
+        pytest.param(lambda: list(Book.objects.select_for_update(of=()).order_by("?")), id="volatile"),
+        pytest.param(lambda: list(Book.objects.iterator()), id="iterator"),
+    ],
+)
+def test_untracked_read(
+    read: Callable[[], Any], author: Author, caplog: pytest.LogCaptureFixture, db_kind: str
+) -> None:
+    """What nobody can follow is not stored, and a warning names it."""
+    if db_kind != "sqlite" and "execute" in str(read.__code__.co_names):
+        pytest.skip("only SQLite's cursor gives itself back")
+
+    def function() -> int:
+        with transaction.atomic():
+            read()
+        return 1
+
+    with caplog.at_level(logging.WARNING, "everfresh"):
+        ask(function, label="report()")
+    assert ask(function).outcome is Outcome.MISS
+    assert "report() is not cached" in caplog.text
+
+
+def test_declared_dependency(author: Author) -> None:
+    """Who says what is read answers for raw SQL."""
+    names = [f"{settings().prefix()}:t:{table('default', 'library_book').any.name}"]
+
+    def count() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM library_book")
+            return int(cursor.fetchone()[0])
+
+    assert ask(count, also=depends_on_writes(names)).outcome is Outcome.FILL
+    assert ask(count, also=depends_on_writes(names)).outcome is Outcome.HIT
+    Book.objects.create(id=2, author=author, title="two")
+    assert ask(count, also=depends_on_writes(names)) == Answer(2, Outcome.FILL)
+
+
+def test_nested(author: Author) -> None:
+    """The outer one depends on what the inner one read, be it computed or from the cache."""
+
+    def inner() -> list[str]:
+        return ask(titles, "inner").value  # type: ignore[no-any-return]
+
+    ask(titles, "inner")
+    assert ask(inner, "outer of a hit").outcome is Outcome.FILL
+    Book.objects.filter(id=1).update(title="new")
+    assert ask(inner, "outer of a fill").value == ["new"]
+    assert ask(inner, "outer of a hit").value == ["new"]
+    Book.objects.filter(id=1).update(title="newer")
+    assert ask(inner, "outer of a fill").value == ask(inner, "outer of a hit").value == ["newer"]
+
+
+def test_write_between_two_reads_of_it(author: Author, elsewhere: Elsewhere) -> None:
+    """Parts of two moments are nobody's answer: given once, as without a cache, and not stored."""
+
+    def sums() -> tuple[int, int]:
+        first = Book.objects.aggregate(n=Count("id"))["n"]
+        elsewhere(lambda: Book.objects.create(id=2, author_id=1, title="two"))
+        return first, Book.objects.filter(author_id=1).count()
+
+    assert ask(sums).outcome is Outcome.MISS
+
+
+def test_in_a_transaction_that_wrote(author: Author, elsewhere: Elsewhere) -> None:
+    """It is computed, with what the transaction sees, and nobody else gets to see that."""
+    ask(titles)
+    with transaction.atomic():
+        Book.objects.filter(id=1).update(title="uncommitted")
+        assert ask(titles) == Answer(["uncommitted"], Outcome.BYPASS, "a transaction has written, or reads a snapshot")
+        assert elsewhere(lambda: ask(titles).value) == ["one"]
+        transaction.set_rollback(True)
+    assert ask(titles) == Answer(["one"], Outcome.HIT)
+
+
+def test_stricter_lifetime_inside(author: Author) -> None:
+    """What was read for ten seconds makes the whole last no longer."""
+    with recording() as recorded:
+        list(Book.objects.cache(timeout=10))
+        list(Author.objects.cache(timeout=20))
+        list(Publisher.objects.cache())
+    assert recorded.timeout == 10
+
+
+def test_timeout_of_zero_stores_nothing(author: Author) -> None:
+    """As everywhere."""
+    read_recorded(everfresh_key("zero"), 0, titles)
+    assert read_recorded(everfresh_key("zero"), 0, titles).outcome is Outcome.MISS
+
+
+def test_disabled_inside(author: Author) -> None:
+    """Where the cache is off nothing can be followed."""
+
+    def function() -> list[str]:
+        with everfresh.disabled():
+            return titles()
+
+    assert ask(function).outcome is ask(function).outcome is Outcome.MISS
