@@ -5,7 +5,8 @@
 ``T*``                every write to ``T``
 ``T.c=v``             every write to a row whose column ``c`` was or becomes ``v``
 ``T.(c,d)=(v,w)``     the same for a set of columns
-``T#rows``            insert and delete
+``T+``                insert
+``T-``                delete
 ``T#c``               updates that change column ``c``
 ====================  ===================================================================================
 """
@@ -26,7 +27,8 @@ class Kind(Enum):
     EPOCH = "!"
     ANY = "*"
     VALUE = "="
-    ROWS = "#rows"
+    CREATED = "+"
+    DELETED = "-"
     COLUMN = "#"
 
 
@@ -71,9 +73,14 @@ class Table(NamedTuple):
         return Tag(self.database, self.name, Kind.ANY)
 
     @property
-    def rows(self) -> Tag:
-        """``T#rows``."""
-        return Tag(self.database, self.name, Kind.ROWS)
+    def created(self) -> Tag:
+        """``T+``."""
+        return Tag(self.database, self.name, Kind.CREATED)
+
+    @property
+    def deleted(self) -> Tag:
+        """``T-``."""
+        return Tag(self.database, self.name, Kind.DELETED)
 
     def column(self, column: str) -> Tag:
         """``T#c``."""

@@ -17,7 +17,7 @@ def words(code: str, form: str = "rows") -> list[str]:
     return plan(build(code).query, "default", form, None).wanted.clauses.words()
 
 
-# ``T!``: a write of unknown rows, ``T*``: any write, ``T#rows``: insert and delete, ``T#c``: a change of column c.
+# ``T!``: a write of unknown rows, ``T*``: any write, ``T+``: insert, ``T-``: delete, ``T#c``: a change of column c.
 CASES: list[tuple[str, str, list[str]]] = [
     (
         "Book.objects.all()",
@@ -27,7 +27,7 @@ CASES: list[tuple[str, str, list[str]]] = [
     (
         "Book.objects.all()",
         "count",
-        ["{library_book!}", "{library_book#rows}"],
+        ["{library_book!}", "{library_book+, library_book-}"],
     ),
     (
         "Book.objects.filter(pages=1)",
@@ -42,7 +42,7 @@ CASES: list[tuple[str, str, list[str]]] = [
     (
         "Book.objects.filter(author=1)",
         "count",
-        ["{library_book!}", "{library_book#author_id, library_book#rows} and {library_book.author_id=1}"],
+        ["{library_book!}", "{library_book#author_id, library_book+, library_book-} and {library_book.author_id=1}"],
     ),
     (
         "Book.objects.filter(author=1, status=2)",
@@ -130,7 +130,7 @@ CASES: list[tuple[str, str, list[str]]] = [
         "rows",
         [
             "{library_author!}",
-            "{library_author#id, library_author#name, library_author#rows} and {library_author.name='a'}",
+            "{library_author#id, library_author#name, library_author+, library_author-} and {library_author.name='a'}",
             "{library_book*}",
         ],
     ),
@@ -139,7 +139,7 @@ CASES: list[tuple[str, str, list[str]]] = [
         "rows",
         [
             "{library_author!}",
-            "{library_author#id, library_author#name, library_author#rows} and {library_author.name='a'}",
+            "{library_author#id, library_author#name, library_author+, library_author-} and {library_author.name='a'}",
             "{library_book!}",
             "{library_book.status=1}",
         ],
@@ -147,7 +147,11 @@ CASES: list[tuple[str, str, list[str]]] = [
     (
         "Author.objects.filter(books__isnull=True)",
         "rows",
-        ["{library_author*}", "{library_book!}", "{library_book#author_id, library_book#id, library_book#rows}"],
+        [
+            "{library_author*}",
+            "{library_book!}",
+            "{library_book#author_id, library_book#id, library_book+, library_book-}",
+        ],
     ),
     (
         "Author.objects.exclude(books__status=1)",
@@ -155,22 +159,26 @@ CASES: list[tuple[str, str, list[str]]] = [
         [
             "{library_author*}",
             "{library_book!}",
-            "{library_book#author_id, library_book#rows, library_book#status} and {library_book.status=1}",
+            "{library_book#author_id, library_book#status, library_book+, library_book-} and {library_book.status=1}",
         ],
     ),
     (
         "Author.objects.filter(Q(books__status=1) | Q(email='a'))",
         "rows",
-        ["{library_author*}", "{library_book!}", "{library_book#author_id, library_book#rows, library_book#status}"],
+        [
+            "{library_author*}",
+            "{library_book!}",
+            "{library_book#author_id, library_book#status, library_book+, library_book-}",
+        ],
     ),
     (
         "Author.objects.annotate(r=FilteredRelation('books', condition=Q(books__status=1))).filter(r__author=1).values('name')",
         "rows",
         [
             "{library_author!}",
-            "{library_author#id, library_author#name, library_author#rows}",
+            "{library_author#id, library_author#name, library_author+, library_author-}",
             "{library_book!}",
-            "{library_book#author_id, library_book#rows, library_book#status} and {library_book.author_id=1}",
+            "{library_book#author_id, library_book#status, library_book+, library_book-} and {library_book.author_id=1}",
         ],
     ),
     (
@@ -178,20 +186,20 @@ CASES: list[tuple[str, str, list[str]]] = [
         "rows",
         [
             "{library_book!}",
-            "{library_book#author_id, library_book#id, library_book#rows, library_book#title} and {library_book.author_id=1}",
+            "{library_book#author_id, library_book#id, library_book#title, library_book+, library_book-} and {library_book.author_id=1}",
         ],
     ),
     (
         "Book.objects.filter(author=1).values('title')",
         "count",
-        ["{library_book!}", "{library_book#author_id, library_book#rows} and {library_book.author_id=1}"],
+        ["{library_book!}", "{library_book#author_id, library_book+, library_book-} and {library_book.author_id=1}"],
     ),
     (
         "Book.objects.values('title').filter(status=1)",
         "rows",
         [
             "{library_book!}",
-            "{library_book#id, library_book#rows, library_book#status, library_book#title} and {library_book.status=1}",
+            "{library_book#id, library_book#status, library_book#title, library_book+, library_book-} and {library_book.status=1}",
         ],
     ),
     (
@@ -204,7 +212,7 @@ CASES: list[tuple[str, str, list[str]]] = [
         "rows",
         [
             "{library_author!}",
-            "{library_author#id, library_author#name, library_author#rows}",
+            "{library_author#id, library_author#name, library_author+, library_author-}",
             "{library_book!}",
             "{library_book.id=1}",
         ],
@@ -214,9 +222,9 @@ CASES: list[tuple[str, str, list[str]]] = [
         "rows",
         [
             "{library_author!}",
-            "{library_author#id, library_author#name, library_author#rows} and {library_author.name='a'}",
+            "{library_author#id, library_author#name, library_author+, library_author-} and {library_author.name='a'}",
             "{library_book!}",
-            "{library_book#author_id, library_book#id, library_book#rows}",
+            "{library_book#author_id, library_book#id, library_book+, library_book-}",
         ],
     ),
     (
@@ -224,9 +232,9 @@ CASES: list[tuple[str, str, list[str]]] = [
         "rows",
         [
             "{library_author!}",
-            "{library_author#id, library_author#name, library_author#rows} and {library_author.name='a'}",
+            "{library_author#id, library_author#name, library_author+, library_author-} and {library_author.name='a'}",
             "{library_book!}",
-            "{library_book#author_id, library_book#id, library_book#rows}",
+            "{library_book#author_id, library_book#id, library_book+, library_book-}",
         ],
     ),
     (
@@ -239,9 +247,9 @@ CASES: list[tuple[str, str, list[str]]] = [
         "rows",
         [
             "{library_book!}",
-            "{library_book#id, library_book#rows}",
+            "{library_book#id, library_book+, library_book-}",
             "{library_book_coauthors!}",
-            "{library_book_coauthors#author_id, library_book_coauthors#book_id, library_book_coauthors#rows} and {library_book_coauthors.author_id=1}",
+            "{library_book_coauthors#author_id, library_book_coauthors#book_id, library_book_coauthors+, library_book_coauthors-} and {library_book_coauthors.author_id=1}",
         ],
     ),
     (
@@ -288,7 +296,11 @@ CASES: list[tuple[str, str, list[str]]] = [
     (
         "Author.objects.annotate(n=Count('books')).filter(n=1)",
         "rows",
-        ["{library_author*}", "{library_book!}", "{library_book#author_id, library_book#id, library_book#rows}"],
+        [
+            "{library_author*}",
+            "{library_book!}",
+            "{library_book#author_id, library_book#id, library_book+, library_book-}",
+        ],
     ),
     (
         "Book.objects.annotate(x=Window(Count('*'), partition_by=[F('author')])).filter(Q(author=1, x=1) | Q(author=2, x=2))",

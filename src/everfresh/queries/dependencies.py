@@ -25,6 +25,7 @@ from everfresh.conf import settings
 from everfresh.exceptions import Uncacheable
 from everfresh.queries.outlines import LOOKUP_MODULES, Equality, Outline, Source, free_values
 from everfresh.queries.volatility import volatile_part
+from everfresh.queries.watching import EVERYTHING, Watch, Watched, rows_pointed_to
 from everfresh.tables import Facts, describe, table
 
 __all__ = ["derive"]
@@ -36,7 +37,9 @@ Arm = tuple[Equality, ...]
 """Equalities that all hold for the rows of one OR-ed alternative."""
 
 
-def derive(query: Query, using: str, also: Sequence[BaseExpression], slots: Mapping[int, int]) -> Outline:
+def derive(
+    query: Query, using: str, also: Sequence[BaseExpression], slots: Mapping[int, int], watch: Watch = EVERYTHING
+) -> Outline:
     """The outline of the clauses of the answer of *query* on the database *using*.
 
     Args:
@@ -44,6 +47,7 @@ def derive(query: Query, using: str, also: Sequence[BaseExpression], slots: Mapp
         using: a database alias.
         also: expressions resolved against *query* that are computed from its rows.
         slots: of each lookup with free values, by its id, which of the shape's they are.
+        watch: which of the conditions count.
 
     Raises:
         Uncacheable: where no clauses would be sound, or there is nothing to cache.
@@ -56,14 +60,15 @@ def derive(query: Query, using: str, also: Sequence[BaseExpression], slots: Mapp
     for sql, params in texts:
         if part := volatile_part(sql, params, guesses_types=connections[using].vendor == "postgresql"):
             raise Uncacheable(f"{part} gives another answer each time")
-    return _Derivation(using, slots).outline(query, also)
+    return _Derivation(using, slots, Watched.of(query, watch)).outline(query, also)
 
 
 class _Derivation:
     """One pass over a compiled query and all queries inside it."""
 
-    def __init__(self, using: str, slots: Mapping[int, int]) -> None:
+    def __init__(self, using: str, slots: Mapping[int, int], watched: Watched) -> None:
         self.using = using
+        self.watched = watched
         self.vendor = connections[using].vendor
         self.slots = slots
         self.sources: list[Source] = []
@@ -73,7 +78,7 @@ class _Derivation:
 
     def outline(self, query: Query, also: Sequence[BaseExpression]) -> Outline:
         self._visit(query, also)
-        return Outline(tuple(self.sources), self.is_shared)
+        return Outline(tuple(self.sources), self.is_shared, self.watched.watch.any_of)
 
     def _visit(self, query: Query, also: Sequence[BaseExpression] = ()) -> Columns:
         """Add the clauses of *query* and of those inside; give the columns that these name of aliases outside."""
@@ -156,13 +161,22 @@ class _Derivation:
             outer_joined = isinstance(source, Join) and source.join_type == LOUTER
             # DISTINCT ON names its columns only in the text.
             columns = set(facts.fields) if query.distinct_fields else named.get(alias, set())
-            self._add_alias(facts, alias, columns, arms, outer_joined)
+            # The fields are named from the root: what a nested query calls by the same alias is another thing.
+            self._add_alias(facts, alias, columns, arms, outer_joined, self.watched if query is self.watched.query else None)
 
-    def _add_alias(self, facts: Facts, alias: str, named: set[str], arms: list[Arm], outer_joined: bool) -> None:
+    def _add_alias(
+        self,
+        facts: Facts,
+        alias: str,
+        named: set[str],
+        arms: list[Arm],
+        outer_joined: bool,
+        watched: Watched | None,
+    ) -> None:
         place = table(self.using, facts.name)
         columns: Group | None = None
         if not named.issuperset(facts.fields):
-            columns = frozenset({place.rows, *map(place.column, named)})
+            columns = frozenset({place.created, place.deleted, *map(place.column, named)})
         for arm in arms:
             equalities = tuple(
                 equality
@@ -172,7 +186,19 @@ class _Derivation:
                 and equality.column in facts.comparable
                 and not (outer_joined and None in equality.values)
             )
+            if watched is not None:
+                equalities = watched.kept(alias, facts, equalities)
+                for equality in filter(watched.leads_on, equalities):
+                    self._add_rows_pointed_to(facts.fields[equality.column], equality)
             self.sources.append(Source(place, facts, columns, equalities))
+
+    def _add_rows_pointed_to(self, key: Field[Any, Any], equality: Equality) -> None:
+        """Watch the rows that a foreign key leads to, though the query itself does not read them."""
+        for target in rows_pointed_to(key):
+            facts = describe(target.model._meta.db_table, self.vendor)
+            if facts is not None and not facts.excluded and target.column is not None:
+                pointed = Equality(equality.alias, target.column, equality.values, equality.slot)
+                self.sources.append(Source(table(self.using, facts.name), facts, None, (pointed,)))
 
     # The arms of a WHERE
 

@@ -25,9 +25,10 @@ from everfresh.tags import Kind, Tag
 from everfresh.writing.images import (
     Image,
     Key,
-    deleted_or_inserted,
+    deleted,
     images_by_key,
     is_plain,
+    inserted,
     select_images,
     updated,
     whole_table,
@@ -174,7 +175,7 @@ def capture_insert(compiler: SQLInsertCompiler, run: Callable[[], list[Any]]) ->
         except Uncertain:
             statement.record_whole_table()
         else:
-            statement.record(deleted_or_inserted(statement.place, facts, images))
+            statement.record(inserted(statement.place, facts, images))
     return rows
 
 
@@ -336,7 +337,7 @@ def capture_delete(compiler: SQLDeleteCompiler, run: Callable[[], T], count: Cal
         if old is None or (count(result) or 0) != len(old):
             statement.record_whole_table()
         elif old:
-            statement.record(deleted_or_inserted(statement.place, facts, old.values()))
+            statement.record(deleted(statement.place, facts, old.values()))
         return result
 
 

@@ -17,8 +17,9 @@ from everfresh.tags import Table, Tag
 __all__ = [
     "Image",
     "Key",
-    "deleted_or_inserted",
+    "deleted",
     "images_by_key",
+    "inserted",
     "is_plain",
     "select_images",
     "updated",
@@ -37,12 +38,21 @@ def whole_table(place: Table) -> list[Tag]:
     return [place.epoch, place.any]
 
 
-def deleted_or_inserted(place: Table, facts: Facts, images: Iterable[Image]) -> set[Tag]:
-    """The tags of rows that came or went."""
+def inserted(place: Table, facts: Facts, images: Iterable[Image]) -> set[Tag]:
+    """The tags of rows that came."""
+    return _came_or_went(place, facts, images, place.created)
+
+
+def deleted(place: Table, facts: Facts, images: Iterable[Image]) -> set[Tag]:
+    """The tags of rows that went."""
+    return _came_or_went(place, facts, images, place.deleted)
+
+
+def _came_or_went(place: Table, facts: Facts, images: Iterable[Image], event: Tag) -> set[Tag]:
     images = list(images)
     if not images:
         return set()
-    return {place.any, place.rows} | {tag for image in images for tag in _values(place, facts, image)}
+    return {place.any, event} | {tag for image in images for tag in _values(place, facts, image)}
 
 
 def updated(place: Table, facts: Facts, images: Iterable[Image], changed: Iterable[str]) -> set[Tag]:

@@ -14,7 +14,7 @@ from everfresh.journal import journal_of
 from everfresh.tables import Facts, Uncertain, canonical, every_table, table, table_of
 from everfresh.tags import Table, Tag
 from everfresh.writing.capture import announce
-from everfresh.writing.images import Image, deleted_or_inserted, select_images, updated, whole_table
+from everfresh.writing.images import Image, deleted, inserted, select_images, updated, whole_table
 
 __all__ = ["Target", "ainvalidate", "invalidate"]
 
@@ -91,7 +91,10 @@ def _invalidate_queryset(queryset: QuerySet[Model], using: str) -> None:
 def _every_change(place: Table, facts: Facts, images: Iterable[Image]) -> set[Tag]:
     """The tags of rows of which anything may have changed."""
     images = list(images)
-    return deleted_or_inserted(place, facts, images) | updated(place, facts, images, facts.fields) if images else set()
+    if not images:
+        return set()
+    changed = updated(place, facts, images, facts.fields)
+    return inserted(place, facts, images) | changed | deleted(place, facts, images)
 
 
 def _tables_of(target: object, vendor: str) -> Iterator[Facts]:
