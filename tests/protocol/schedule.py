@@ -3,9 +3,9 @@
 An actor stands still at every point until it is told to go on, so a schedule is what the test says and nothing else;
 nobody sleeps. The points, each *before* what it names::
 
-    read, begin_fill, fill, release, mark, done    an operation of the shared store
-    compute                                        a query of a read through the cache
-    commit                                         COMMIT
+    read, begin_fill, fill, drop, release, mark, done    an operation of the shared store
+    compute                                              a query of a read through the cache
+    commit                                               COMMIT
 """
 
 from __future__ import annotations
@@ -187,6 +187,10 @@ class SteppingStore:
     def fill_many(self, entries: Mapping[str, bytes], timeout: float | None) -> None:
         self._enter("fill", entries, ())
         self.inner.fill_many(entries, timeout)
+
+    def drop(self, keys: Sequence[str]) -> None:
+        self._enter("drop", keys, ())
+        self.inner.drop(keys)
 
     def release(self, key: str, lease: bytes) -> None:
         self._enter("release", [key], ())

@@ -17,9 +17,9 @@ from everfresh.stores.local import LocalStore
 from everfresh.testing import StoreContract
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from everfresh.stores.base import Fill, Snapshot
+    from everfresh.stores.base import Fill, Snapshot, Snapshots
 
 
 class Flaky(LocalStore):
@@ -74,6 +74,29 @@ class TestGuardedContract(StoreContract):
         self.inner.move([tag])
 
 
+class FlakyMany(LocalStore):
+    """A store whose operations on many entries can be down."""
+
+    down = True
+
+    def ask(self) -> None:
+        """Fail while down."""
+        if self.down:
+            raise OSError("nobody there")
+
+    def read_many(self, keys: Sequence[str], tags: Sequence[str]) -> Snapshots:
+        self.ask()
+        return super().read_many(keys, tags)
+
+    def fill_many(self, entries: Mapping[str, bytes], timeout: float | None) -> None:
+        self.ask()
+        super().fill_many(entries, timeout)
+
+    def drop(self, keys: Sequence[str]) -> None:
+        self.ask()
+        super().drop(keys)
+
+
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The guard's clock: a list of one number."""
@@ -115,6 +138,35 @@ class TestReaders:
         store.release("key", b"lease")
         assert nothing_known(store)
         assert inner.asked == ["begin_fill", "fill", "release", "read"]
+
+    def test_nothing_is_known_of_many(self, now: list[float]) -> None:
+        """The same for operations on many entries, and what was stored is served again afterwards."""
+        inner = FlakyMany()
+        store = GuardedStore(inner, pause_seconds=1)
+        store.fill_many({"key": b"entry"}, None)
+        store.drop(["key"])
+        seen = store.read_many(["key", "other"], ["tag"])
+        assert (seen.entries, seen.versions) == ((None, None), (None,))
+
+        inner.down = False
+        now[0] += 1.1
+        store.fill_many({"key": b"entry"}, None)
+        assert store.read_many(["key", "other"], []).entries == (b"entry", None)
+
+    def test_doubted_tags_of_many(self, store: GuardedStore, inner: Flaky, now: list[float]) -> None:
+        """A tag whose invalidation did not get through has no version in a look at many entries either."""
+        store.begin_fill("key", ["tag", "other"], 0)
+        store.fill_many({"key": b"entry"}, None)
+        inner.down = True
+        with pytest.raises(InvalidationNotSent):
+            store.mark(["tag"], "writer", 5)
+        inner.down = False
+        now[0] += 1.1
+
+        seen = store.read_many(["key"], ["tag", "other"])
+
+        assert seen.entries == (b"entry",)
+        assert [version is None for version in seen.versions] == [True, False]
 
     def test_pause(self, store: GuardedStore, inner: Flaky, now: list[float]) -> None:
         """After a failed read the store is left alone for the pause, then asked by one reader, then used by all."""

@@ -81,6 +81,25 @@ class TestOverlay:
 
         assert overlay.begin_fill("key", ["tag"], 0).versions not in {before[:1], (None,)}
 
+    def test_looks_at_many_at_once(
+        self, under: LocalStore, overlay: LocalStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Many entries are one look at the versions below; what is dropped or stored here is so only here."""
+        under.fill_many({"key": b"shared"}, None)
+        overlay.fill_many({"second": b"entry"}, None)
+        looks: list[str] = []
+        read = under.read
+        monkeypatch.setattr(under, "read", lambda key, tags: looks.append(key) or read(key, tags))  # type: ignore[func-returns-value]
+
+        seen = overlay.read_many(["key", "second", "third"], ["tag", "other"])
+        overlay.drop(["key"])
+
+        assert (b"entry", b"entry", None) == seen.entries
+        assert None not in seen.versions
+        assert 1 == len(looks)
+        assert (None, b"shared") == (overlay.read("key", []).entry, under.read("key", []).entry)
+        assert under.read("second", []).entry is None
+
     def test_clear(self, overlay: LocalStore) -> None:
         """After a rollback nothing is left."""
         overlay.clear()

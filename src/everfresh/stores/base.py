@@ -94,6 +94,10 @@ class Store(Protocol):
         """Store *entries* by their keys for *timeout* seconds; no leases were taken on them."""
         ...
 
+    def drop(self, keys: Sequence[str]) -> None:
+        """Forget the entries of *keys*; leases on them stay."""
+        ...
+
     def release(self, key: str, lease: bytes) -> None:
         """Give the *lease* on *key* back without storing anything."""
         ...

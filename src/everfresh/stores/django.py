@@ -77,6 +77,10 @@ class DjangoStore:
         items = {_entry(key): entry for key, entry in entries.items()}
         self._cache.set_many(items, None if timeout is None else _whole(timeout))
 
+    def drop(self, keys: Sequence[str]) -> None:
+        """Forget the entries of *keys*."""
+        self._cache.delete_many([_entry(key) for key in keys])
+
     def release(self, key: str, lease: bytes) -> None:
         """Give the *lease* on *key* back, if it is still ours.
 

@@ -114,11 +114,15 @@ class GuardedStore:
         """Store *entries* by their keys for *timeout* seconds, if the store takes them."""
         self._store(lambda: self.store.fill_many(entries, timeout))
 
-    def _store(self, fill: Callable[[], None]) -> None:
+    def drop(self, keys: Sequence[str]) -> None:
+        """Forget the entries of *keys*, if the store can be reached: what stays is judged by its versions."""
+        self._store(lambda: self.store.drop(keys))
+
+    def _store(self, change: Callable[[], None]) -> None:
         if not self._is_usable():
             return
         try:
-            fill()
+            change()
         except Exception as error:  # noqa: BLE001 - see the class
             self._refused(error)
         else:

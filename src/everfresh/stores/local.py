@@ -84,6 +84,11 @@ class LocalStore:
             self._entries[key] = (entry, deadline)
         _shorten(self._entries, self._limit)
 
+    def drop(self, keys: Sequence[str]) -> None:
+        """Forget the entries of *keys*, those that live here."""
+        for key in keys:
+            self._entries.pop(key, None)
+
     def release(self, key: str, lease: bytes) -> None:
         """Give the *lease* on *key* back, if it is still ours."""
         if self._leases.get(key, (None, 0))[0] == lease:

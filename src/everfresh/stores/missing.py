@@ -18,4 +18,4 @@ class MissingStore:
     def _fail(self, *_args: object, **_kwargs: object) -> NoReturn:
         raise self.error
 
-    read = read_many = begin_fill = fill = fill_many = release = mark = done = _fail
+    read = read_many = begin_fill = fill = fill_many = drop = release = mark = done = _fail

@@ -131,6 +131,10 @@ class RedisStore:
         lifetime = self._lifetime if timeout is None else _milliseconds(timeout)
         self._ask(lambda at: [("SET", f"{at}e{{{key}}}", entry, "PX", lifetime) for key, entry in entries.items()])
 
+    def drop(self, keys: Sequence[str]) -> None:
+        """Forget the entries of *keys*."""
+        self._ask(lambda at: [("DEL", *[f"{at}e{{{key}}}" for key in keys])])
+
     def release(self, key: str, lease: bytes) -> None:
         """Give the *lease* on *key* back, if it is still ours."""
         self._ask(lambda at: [RELEASE.call([f"{at}l{{{key}}}"], lease)])

@@ -138,7 +138,66 @@ class EntryContract(StoreHooks):
         snapshot = self.store.read(key, [tag])
         assert (snapshot.entry, snapshot.versions) == (b"entry", fill.versions)
 
+    def test_dropped_entries_are_gone(self) -> None:
+        """drop forgets the entries of the keys it is given, and neither other entries nor tags nor leases."""
+        others = f"other{self.key}", f"third{self.key}"
+        lease = self.lease()
+        versions = self.store.begin_fill(self.key, self.tags, 0).versions
+        self.store.fill_many(dict.fromkeys((self.key, *others), b"entry"), None)
+
+        self.store.drop([self.key, others[0], f"never{self.key}"])
+
+        seen = self.store.read_many([self.key, *others], self.tags)
+        assert (seen.entries, seen.versions) == ((None, None, b"entry"), versions)
+        assert self.store.begin_fill(self.key, self.tags, 5).lease is None
+        self.store.fill(self.key, b"again", lease, None)
+        assert self.store.read(self.key, []).entry == b"again"
+
     # Many
+
+    def test_many_entries(self) -> None:
+        """read_many gives what read gives of each key: entries in order, None where there is none, and the versions."""
+        keys = [f"{self.key}:{number}" for number in range(500)]
+        stored = {key: key.encode() for key in keys[::2]}
+        versions = self.store.begin_fill(self.key, self.tags, 0).versions
+        self.store.fill_many(stored, None)
+
+        seen = self.store.read_many([*keys, keys[0]], [self.tag, *self.tags])
+
+        assert seen.entries == (*map(stored.get, keys), stored[keys[0]])
+        assert seen.versions == (versions[0], *versions)
+        assert self.store.read(keys[0], self.tags).entry == stored[keys[0]]
+
+    def test_many_entries_are_stored_like_one(self) -> None:
+        """What fill_many stores is what fill stores: it takes no lease, ends none, and expires after its timeout."""
+        self.lease()
+        other = f"other{self.key}"
+        self.store.fill_many({self.key: b"entry", other: b""}, self.short_seconds)
+        assert self.store.read_many([other, self.key], []).entries == (b"", b"entry")
+        assert self.store.begin_fill(self.key, self.tags, 5).lease is None
+
+        self.advance(self.short_seconds + self.spare_seconds)
+
+        assert self.store.read_many([other, self.key], []).entries == (None, None)
+
+    def test_no_keys_and_no_tags(self) -> None:
+        """Nothing asked for is nothing found."""
+        versions = self.store.begin_fill(self.key, self.tags, 0).versions
+
+        assert self.store.read_many([], self.tags).versions == versions
+        empty = self.store.read_many([], [])
+        assert (empty.entries, empty.versions) == ((), ())
+
+    def test_pending_tags_of_many(self) -> None:
+        """read_many knows no version of a tag that a writer has marked, and gives the entries all the same."""
+        self.store.begin_fill(self.key, self.tags, 0)
+        self.store.fill_many({self.key: b"entry"}, None)
+        self.store.mark([self.tag], "writer", 5)
+
+        seen = self.store.read_many([self.key], self.tags)
+
+        assert seen.entries == (b"entry",)
+        assert [version is None for version in seen.versions] == [True, False, False]
 
     def test_many_tags(self) -> None:
         """Thousands of tags are marked, done and created like three."""
@@ -160,8 +219,11 @@ class EntryContract(StoreHooks):
         for some in (self.tags, tags):
             operations: list[Callable[[], object]] = [
                 partial(self.store.read, self.key, some),
+                partial(self.store.read_many, [self.key, "other" + self.key], some),
                 partial(self.store.begin_fill, self.key, some, 5),
                 partial(self.store.fill, self.key, b"entry", b"token", 5),
+                partial(self.store.fill_many, {self.key: b"entry", "other" + self.key: b"entry"}, 5),
+                partial(self.store.drop, [self.key, "other" + self.key]),
                 partial(self.store.release, self.key, b"token"),
                 partial(self.store.mark, some, "writer", 5),
                 partial(self.store.done, some, "writer"),
