@@ -18,9 +18,11 @@ _M = TypeVar("_M", bound=Model)
 class CacheQuerySet(QuerySet[_M]):
     """A queryset whose caching methods type checkers know; every other queryset has them as well."""
 
-    def cache(self, *, timeout: float | timedelta | None = UNSAID, rows: bool | None = None) -> CacheQuerySet[_M]:
+    def cache(
+        self, *fields: str, timeout: float | timedelta | None = UNSAID, rows: bool | None = None
+    ) -> CacheQuerySet[_M]:
         """See `cache`."""
-        return cache(self, timeout=timeout, rows=rows)
+        return cache(self, *fields, timeout=timeout, rows=rows)
 
     def nocache(self) -> CacheQuerySet[_M]:
         """See `nocache`."""

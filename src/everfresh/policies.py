@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from django.db.models import QuerySet
 
 from everfresh.conf import ModelRule, seconds, settings
+from everfresh.queries.watching import EVERYTHING, Watch, check_fields
 from everfresh.recording import current_recording
 from everfresh.switches import is_disabled
 from everfresh.typing import Operation
@@ -51,6 +52,9 @@ class Policy:
     rows: bool | None = None
     """Is each row an entry of its own, and a list one of pointers? ``None``: the settings decide."""
 
+    watch: Watch = EVERYTHING
+    """Which conditions of the query count."""
+
     operation: Operation | None = None
     """What the fetch under way is part of: ``get()`` fetches rows, but is asked for as a ``get``."""
 
@@ -77,19 +81,26 @@ def with_policy(queryset: _Q, **changes: Any) -> _Q:
 UNSAID: Any = object()
 
 
-def cache(queryset: _Q, *, timeout: float | timedelta | None = UNSAID, rows: bool | None = None) -> _Q:
+def cache(queryset: _Q, *fields: str, timeout: float | timedelta | None = UNSAID, rows: bool | None = None) -> _Q:
     """A queryset whose answers come from the cache, wherever in the chain this is called.
 
     Args:
         queryset: any.
+        fields: paths as in ``filter()``, such as ``"user"`` or ``"message__sender"``. Of the equalities on their
+            tables only those on these fields count, and the rows that they lead to count too. Left out: the whole
+            condition counts, whatever an earlier call said.
         timeout: seconds or a timedelta that an answer may live at most, though no write touches it; ``None`` is
             for ever, 0 stores nothing. Left out: the model's or the project's ``TIMEOUT``.
         rows: is each row an entry of its own, and the list one of pointers to them? Left out: what was said before
             or the manager or ``MODELS`` say.
 
-    Source: cachebot's ``.cache()`` (CB-2), ormcache's row keys (OC-8, OC-9).
+    Raises:
+        FieldError: for a path that leads to no field.
+
+    Source: cachebot's ``.cache()`` (CB-2, CB-4), ormcache's row keys (OC-8, OC-9).
     """
-    changes: dict[str, Any] = {"on": True}
+    check_fields(queryset.model, fields)
+    changes: dict[str, Any] = {"on": True, "watch": replace(policy_of(queryset).watch, fields=fields)}
     if timeout is not UNSAID:
         changes |= {"timeout": seconds(timeout), "has_timeout": True}
     if rows is not None:
@@ -122,7 +133,8 @@ def wanted_policy(queryset: QuerySet[Any], operation: Operation) -> Policy | Non
     if policy.on is None:
         above = inherited.get()
         if above is not None:
-            policy = replace(above, operation=policy.operation)
+            # Its fields are paths from another model.
+            policy = replace(above, operation=policy.operation, watch=replace(above.watch, fields=()))
         elif current_recording() is None and not _switched_on(policy, policy.operation or operation, rule.operations):
             # While somebody records what is read, every read goes the way that knows what it depends on.
             return None

@@ -112,7 +112,7 @@ def _planned(
     """How the read path answers it, or ``None`` when the answer has to come from the database alone."""
     label = queryset.model._meta.label
     try:
-        return plan(queryset.query, queryset.db, form, policy.timeout, expressions)
+        return plan(queryset.query, queryset.db, form, policy.timeout, expressions, policy.watch)
     except Uncacheable as refusal:
         emit(Read(Outcome.BYPASS, refusal.reason, label))
         return None
@@ -126,7 +126,7 @@ def _planned(
 def _pointing(queryset: QuerySet[Any], policy: Policy) -> Pointing | None:
     """How it is put together from rows, or ``None`` when it has an entry like any other, or none at all."""
     try:
-        return Pointing.of(queryset, policy.timeout)
+        return Pointing.of(queryset, policy.timeout, policy.watch)
     except Uncacheable:
         return None
     except Exception:
@@ -188,7 +188,7 @@ def explain(queryset: QuerySet[Any]) -> Explanation:
         return Explanation(key="", reason=f"the settings exclude {queryset.model._meta.label}")
     policy = policy or with_rule(policy_of(queryset), rule)
     try:
-        wanted = plan(queryset.query, queryset.db, "rows", policy.timeout).wanted
+        wanted = plan(queryset.query, queryset.db, "rows", policy.timeout, watch=policy.watch).wanted
     except Uncacheable as refusal:
         return Explanation(key="", reason=refusal.reason)
     return _explanation(wanted, reason)

@@ -29,6 +29,7 @@ from everfresh.queries.layouts import Layout, Part, layout_of
 from everfresh.queries.outlines import LOOKUP_MODULES, free_values
 from everfresh.queries.plan import Plan, plan
 from everfresh.queries.replay import Rows, compiler_of, query_rows, replay
+from everfresh.queries.watching import EVERYTHING, Watch
 from everfresh.reading import Answer, Moment, Moved, Wanted
 
 __all__ = ["Pointing"]
@@ -56,7 +57,7 @@ class Pointing:
     layout: Layout
 
     @classmethod
-    def of(cls, queryset: QuerySet[Any], timeout: float | None) -> Pointing:
+    def of(cls, queryset: QuerySet[Any], timeout: float | None, watch: Watch = EVERYTHING) -> Pointing:
         """How the instances of *queryset*, which is not changed, are put together.
 
         Raises:
@@ -66,7 +67,7 @@ class Pointing:
         using = queryset.db
         keys = _keys_asked_for(queryset)
         pointers = queryset.values_list("pk", *queryset.query.annotation_select)
-        listed = None if keys is not None else plan(pointers.query, using, "pointers", timeout)
+        listed = None if keys is not None else plan(pointers.query, using, "pointers", timeout, watch=watch)
         begins = family_of(queryset.model, using).shape if listed is None else listed.shape
         shape = f"{begins}/{queryset.model._meta.label}/{queryset.query.select_related!r}"
         layout = layout_of(compiler_of(queryset, shape))

@@ -40,6 +40,8 @@ from django.db.models import (
 from django.db.models import functions as fn
 from hypothesis import strategies as st
 
+from everfresh.policies import with_policy
+from everfresh.queries.watching import EVERYTHING, Watch
 from tests.library import models as library
 
 __all__ = ["NAMES", "Asked", "asked", "build", "condition", "literal", "queryset"]
@@ -440,10 +442,17 @@ class Asked:
     ordered: bool = False
     """Is the order of the rows decided by the query?"""
 
+    watch: Watch = EVERYTHING
+    """Which conditions its cached answer watches."""
+
     def queryset(self) -> QuerySet[Any]:
         """The queryset, built anew."""
         found: QuerySet[Any] = build(self.code)
         return found
+
+    def cached(self, queryset: Any) -> Any:
+        """*queryset*, cached."""
+        return with_policy(queryset.cache(*self.watch.fields), watch=self.watch)
 
     def run(self, queryset: Any) -> Any:
         """The answer, through *queryset*."""
@@ -452,7 +461,8 @@ class Asked:
         return eval(_compiled(f"queryset.{self.form}"), {**NAMES, "queryset": queryset})
 
     def __str__(self) -> str:
-        return self.code if self.form == "rows" else f"{self.code}.{self.form}"
+        text = self.code if self.form == "rows" else f"{self.code}.{self.form}"
+        return text if self.watch == EVERYTHING else f"{text}  # {self.watch}"
 
 
 @st.composite

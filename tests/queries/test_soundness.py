@@ -51,7 +51,7 @@ def answer(read: Asked, *, cached: bool) -> Any:
     """What *read* gives, comparable; rows whose order nothing decides are put in one."""
     queryset = read.queryset()
     try:
-        found = read.run(queryset.cache() if cached else queryset.nocache())
+        found = read.run(read.cached(queryset) if cached else queryset.nocache())
     except ObjectDoesNotExist as error:
         return type(error)
     if read.form == "rows" and not read.ordered:

@@ -162,7 +162,9 @@ class _Derivation:
             # DISTINCT ON names its columns only in the text.
             columns = set(facts.fields) if query.distinct_fields else named.get(alias, set())
             # The fields are named from the root: what a nested query calls by the same alias is another thing.
-            self._add_alias(facts, alias, columns, arms, outer_joined, self.watched if query is self.watched.query else None)
+            self._add_alias(
+                facts, alias, columns, arms, outer_joined, self.watched if query is self.watched.query else None
+            )
 
     def _add_alias(
         self,

@@ -78,12 +78,15 @@ class Outline:
     is_shared: bool
     """May other queries of the shape use it? Not where a free value was met that no slot is known for."""
 
+    any_of: bool = False
+    """Does each equality make a clause by itself?"""
+
     def clauses(self, free: Sequence[Values]) -> Clauses:
         """The clauses of the query that has these free values, in the order of the slots."""
-        return Clauses(clause for source in self.sources for clause in _clauses_of(source, free))
+        return Clauses(clause for source in self.sources for clause in _clauses_of(source, free, self.any_of))
 
 
-def _clauses_of(source: Source, free: Sequence[Values]) -> Iterator[Clause]:
+def _clauses_of(source: Source, free: Sequence[Values], any_of: bool) -> Iterator[Clause]:
     place, facts = source.place, source.facts
     yield frozenset({frozenset({place.epoch})})
     equal = _equal(source, free)
@@ -92,6 +95,9 @@ def _clauses_of(source: Source, free: Sequence[Values]) -> Iterator[Clause]:
         for column, values in equal.items()
         if column in facts.tag_columns
     }
+    if any_of:
+        yield from (frozenset({group}) for group in groups or {frozenset({place.any})})
+        return
     for columns in facts.tag_sets:
         if equal.keys() >= set(columns):
             combinations = list(product(*(equal[column] for column in columns)))

@@ -20,6 +20,7 @@ from everfresh.queries.fingerprint import Fingerprint, fingerprint
 from everfresh.queries.outlines import Outline
 from everfresh.queries.replay import detached
 from everfresh.queries.volatility import is_relative
+from everfresh.queries.watching import EVERYTHING, Watch
 from everfresh.reading import Wanted
 
 __all__ = ["Plan", "plan"]
@@ -57,6 +58,7 @@ def plan(
     form: str,
     timeout: float | None,
     aggregates: Mapping[str, BaseExpression] | None = None,
+    watch: Watch = EVERYTHING,
 ) -> Plan:
     """The entry for the answer of *query*.
 
@@ -66,15 +68,18 @@ def plan(
         form: what is made of the rows: a name for each shape that is stored differently.
         timeout: seconds; ``None`` is for ever.
         aggregates: unresolved expressions by name, for the form "aggregate".
+        watch: which of its conditions count.
 
     Raises:
         Uncacheable: with the reason.
     """
     _refuse_modes(query, using)
-    found = fingerprint(query, form, logical_database(using), point_of_view(using), dict(aggregates or {}))
+    found = fingerprint(
+        query, form, logical_database(using), point_of_view(using), dict(aggregates or {}), *watch.extra()
+    )
     clauses = _memory.get(found.identity)
     if clauses is None:
-        clauses = _clauses(found, query, using, form, aggregates or {})
+        clauses = _clauses(found, query, using, form, aggregates or {}, watch)
         _remember(_memory, found.identity, clauses)
     if isinstance(clauses, _Refused):
         raise Uncacheable(clauses.reason)
@@ -104,13 +109,18 @@ def _refuse_modes(query: Query, using: str) -> None:
 
 
 def _clauses(
-    found: Fingerprint, query: Query, using: str, form: str, aggregates: Mapping[str, BaseExpression]
+    found: Fingerprint,
+    query: Query,
+    using: str,
+    form: str,
+    aggregates: Mapping[str, BaseExpression],
+    watch: Watch,
 ) -> Clauses | _Refused:
     outline = _outlines.get(found.shape)
     if outline is None or any(map(is_relative, chain.from_iterable(found.free))):
         try:
             asked, resolved = _FORMS.get(form, _rows)(query, aggregates)
-            outline = derive(asked, using, resolved, found.slots)
+            outline = derive(asked, using, resolved, found.slots, watch)
         except Uncacheable as refusal:
             # Of this query alone: another one of its shape may have rows, or no text that means a time.
             return _Refused(refusal.reason)
