@@ -114,6 +114,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "everfresh",
     "tests.library",
+    "tests.published",
 ]
 
 # Tables without migrations are made first, and they may point to these: so these are made without migrations too.

@@ -22,5 +22,8 @@ class EverfreshConfig(AppConfig):
         super().import_models()
 
     def ready(self) -> None:
-        """Register the system checks."""
+        """Register the system checks, and listen for what published models want to know."""
         from everfresh import checks  # noqa: F401
+        from everfresh.models import connect_publishers
+
+        connect_publishers()

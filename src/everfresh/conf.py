@@ -77,6 +77,9 @@ class ModelRule:
     rows: bool = False
     """Is each row an entry of its own, and a cached list one of pointers to rows?"""
 
+    republish: bool = False
+    """Are rows of a published model published again after every write, or only dropped, but for ``save()``?"""
+
     tag_fields: tuple[str, ...] = ()
     """Fields that get value tags, besides keys, unique and indexed ones."""
 
@@ -240,13 +243,16 @@ def _models(value: object) -> Mapping[str, ModelRule | None]:
     return {_label(label): _rule(label, rule) for label, rule in value.items()}
 
 
+_RULE_KEYS = frozenset({"ops", "timeout", "rows", "republish", "tag_fields", "tag_sets"})
+
+
 def _rule(label: object, rule: object) -> ModelRule | None:
     if rule is None:
         return None
     if not isinstance(rule, Mapping):
         raise _Wrong(f"None or a dict at {label!r}")
-    if unknown := set(rule) - {"ops", "timeout", "rows", "tag_fields", "tag_sets"}:
-        raise _Wrong(f"ops, timeout, rows, tag_fields and tag_sets at {label!r}, not {sorted(map(str, unknown))}")
+    if unknown := set(rule) - _RULE_KEYS:
+        raise _Wrong(f"{', '.join(sorted(_RULE_KEYS))} at {label!r}, not {', '.join(sorted(map(str, unknown)))}")
     operations = rule.get("ops", ())
     operations = OPERATIONS if operations == "all" else operations
     if isinstance(operations, str) or not set(operations) <= OPERATIONS:
@@ -258,6 +264,7 @@ def _rule(label: object, rule: object) -> ModelRule | None:
         operations=frozenset(operations),
         timeout=_timeout(rule.get("timeout")),
         rows=_bool(rule.get("rows", False)),
+        republish=_bool(rule.get("republish", False)),
         tag_fields=_field_names(rule.get("tag_fields", ()), f'"tag_fields" of {label!r}'),
         tag_sets=tuple(_field_names(names, f'each of "tag_sets" of {label!r}') for names in tag_sets),
     )

@@ -7,9 +7,10 @@ transaction: writes are recorded by savepoint, marked before COMMIT and done aft
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from secrets import token_hex
 from typing import Any
 
@@ -17,6 +18,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from everfresh.conf import settings
 from everfresh.exceptions import InvalidationNotSent
+from everfresh.signals import rows_written
 from everfresh.stores import LocalStore, current_store
 
 __all__ = ["Journal", "has_begun", "journal_of"]
@@ -32,6 +34,17 @@ class _Frame:
 
     savepoint: str | None
     tags: dict[str, None] = field(default_factory=dict)
+    rows: dict[str, set[object] | None] = field(default_factory=dict)
+    """Primary keys by table, for those who want to know; ``None``: not known."""
+
+    def add(self, other: _Frame) -> None:
+        self.tags.update(other.tags)
+        for name, keys in other.rows.items():
+            self.add_rows(name, keys)
+
+    def add_rows(self, name: str, keys: set[object] | None) -> None:
+        known = self.rows.get(name, set())
+        self.rows[name] = None if known is None or keys is None else known | keys
 
 
 class Journal:
@@ -106,6 +119,10 @@ class Journal:
         for overlay in self._overlays.values():
             overlay.move(names)
 
+    def note_rows(self, name: str, keys: set[object] | None) -> None:
+        """Which rows of the table called *name* are being written, by primary key; ``None``: not known."""
+        self._frames[-1].add_rows(name, keys)
+
     @contextmanager
     def writing(self, names: Iterable[str]) -> Iterator[None]:
         """Around a write of known tags: recorded for the transaction's COMMIT, or published, being its own COMMIT."""
@@ -115,6 +132,8 @@ class Journal:
         else:
             with self.publishing(list(dict.fromkeys(names))):
                 yield
+            for tell in self._news():
+                tell()
 
     @contextmanager
     def committing(self) -> Iterator[None]:
@@ -131,7 +150,20 @@ class Journal:
                 # Committed or not: what this transaction has read for itself may be neither.
                 self.discard_answers()
                 raise
+        # Told when Django is back in autocommit, before the user's own hooks.
+        hooks: list[Any] = self._connection.run_on_commit
+        hooks[:0] = [(set(), tell, True) for tell in self._news()]
         self.forget()
+
+    def _news(self) -> list[Callable[[], None]]:
+        """What tells those who want to know which rows were written; at most one call."""
+        whole = _Frame(None)
+        for frame in self._frames:
+            whole.add(frame)
+            frame.rows.clear()
+        if not whole.rows:
+            return []
+        return [partial(_tell, self._connection.alias, whole.rows)]
 
     @contextmanager
     def publishing(self, names: list[str]) -> Iterator[None]:
@@ -165,7 +197,7 @@ class Journal:
         """A savepoint was released: what was written since belongs to the one around it."""
         if (depth := self._depth(savepoint)) is not None:
             for frame in self._frames[depth:]:
-                self._frames[depth - 1].tags.update(frame.tags)
+                self._frames[depth - 1].add(frame)
             del self._frames[depth:]
 
     def rollback_to(self, savepoint: str) -> None:
@@ -173,7 +205,7 @@ class Journal:
         if (depth := self._depth(savepoint)) is not None:
             # The savepoint itself stays, until it is released.
             del self._frames[depth + 1 :]
-            self._frames[depth].tags.clear()
+            self._frames[depth] = _Frame(savepoint)
         self.discard_answers()
 
     def discard_answers(self) -> None:
@@ -218,6 +250,11 @@ class Journal:
         if alone not in self._overlays:
             self._overlays[alone] = LocalStore(under=None if alone else current_store())
         return self._overlays[alone]
+
+
+def _tell(using: str, tables: dict[str, set[object] | None]) -> None:
+    # Robust: what is committed is committed. Django logs what a receiver raises.
+    rows_written.send_robust(sender=None, using=using, tables=tables)
 
 
 def _isolation_level(connection: BaseDatabaseWrapper, *, ask: bool) -> str:

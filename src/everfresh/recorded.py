@@ -23,8 +23,9 @@ from everfresh.journal import journal_of
 from everfresh.reading import Answer
 from everfresh.recording import Dependencies, Named, Recording, current_recording, recording
 from everfresh.stores import NO_KEY, Store, current_store
+from everfresh.switches import is_disabled
 
-__all__ = ["depends_on_writes", "read_recorded"]
+__all__ = ["depends_on_writes", "is_private", "read_recorded"]
 
 T = TypeVar("T")
 
@@ -59,8 +60,9 @@ def read_recorded(
         label: what to call it in warnings.
         fresh: compute and store it anew, whatever is stored.
     """
-    if _is_private():
-        # What the transaction wrote nobody else may see, and what it sees may be older than what others wrote.
+    if not settings().enabled or is_disabled():
+        return Answer(compute(), Outcome.BYPASS, "the cache is switched off")
+    if is_private():
         return Answer(compute(), Outcome.BYPASS, "a transaction has written, or reads a snapshot")
     store = current_store()
     if not fresh:
@@ -75,7 +77,8 @@ def depends_on_writes(names: Iterable[str]) -> frozenset[Named]:
     return frozenset(frozenset({frozenset({name})}) for name in names)
 
 
-def _is_private() -> bool:
+def is_private() -> bool:
+    """Is a transaction open whose answers are its own: it wrote what nobody else may see, or sees what is old?"""
     for connection in connections.all(initialized_only=True):
         journal = journal_of(connection)
         if journal.in_transaction and (journal.reads_snapshot or not journal.is_empty):
@@ -167,7 +170,7 @@ def _reason_not_to_store(recorded: Recording, timeout: float | None, label: str)
         return "what it read changed while it was computed"
     if len(recorded.versions) > _MOST_NAMES:
         return f"it depends on {len(recorded.versions)} tags, more than the limit of {_MOST_NAMES}"
-    if _is_private():
+    if is_private():
         return "a transaction has written, or reads a snapshot"
     dependencies = Dependencies.of(recorded.clauses)
     if dependencies.stale([recorded.versions[name] is None for name in dependencies.names]):

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from django.dispatch import Signal
 
-__all__ = ["stale_answer"]
+__all__ = ["rows_written", "stale_answer"]
 
 stale_answer = Signal()
 """A hit was computed again (``VERIFY``) and differs. ``event``: an `everfresh.events.Verified`."""
+
+rows_written = Signal()
+"""A transaction was committed, and everything that it changed is invalid now.
+
+``using``: the database alias. ``tables``: by table name the primary keys of the rows that were written, or ``None``
+where they are not known. Sent after COMMIT, before the ``on_commit`` hooks; errors of receivers are logged.
+"""

@@ -20,6 +20,7 @@ from django.db.models.sql.compiler import SQLDeleteCompiler, SQLInsertCompiler, 
 from everfresh.conf import settings
 from everfresh.events import Invalidated, emit
 from everfresh.journal import journal_of
+from everfresh.signals import rows_written
 from everfresh.tables import Facts, Uncertain, canonical, describe, table, table_of
 from everfresh.tags import Kind, Tag
 from everfresh.writing.images import (
@@ -27,8 +28,8 @@ from everfresh.writing.images import (
     Key,
     deleted,
     images_by_key,
-    is_plain,
     inserted,
+    is_plain,
     select_images,
     updated,
     whole_table,
@@ -39,14 +40,26 @@ __all__ = ["announce", "capture_delete", "capture_insert", "capture_update", "ch
 T = TypeVar("T")
 
 
-def announce(name: str, moved: Iterable[Tag]) -> list[str]:
+def announce(connection: BaseDatabaseWrapper, name: str, moved: Iterable[Tag]) -> list[str]:
     """The store's names of the tags that one statement on the table called *name* moves."""
     moved = list(moved)
     if not moved:
         return []
-    emit(Invalidated(name, len(moved), whole=any(tag.kind is Kind.EPOCH for tag in moved)))
+    whole = any(tag.kind is Kind.EPOCH for tag in moved)
+    emit(Invalidated(name, len(moved), whole=whole))
+    if rows_written.receivers:
+        journal_of(connection).note_rows(name, None if whole else _keys(connection, name, moved))
     prefix = settings().prefix()
     return [f"{prefix}:t:{tag.name}" for tag in moved]
+
+
+def _keys(connection: BaseDatabaseWrapper, name: str, moved: Iterable[Tag]) -> set[object] | None:
+    """The primary keys of the rows that these tags are of; ``None`` where they are not known."""
+    facts = describe(name, connection.vendor)
+    column = facts.models[0]._meta.pk.column if facts else None
+    if facts is None or column not in facts.tag_columns:
+        return None
+    return {tag.values[0] for tag in moved if tag.kind is Kind.VALUE and tag.columns == (column,)}
 
 
 class _Statement:
@@ -71,7 +84,7 @@ class _Statement:
 
     def record(self, moved: Iterable[Tag]) -> None:
         if self.journal.in_transaction:
-            self.journal.record(announce(self.name, moved))
+            self.journal.record(announce(self.connection, self.name, moved))
 
     def record_whole_table(self) -> None:
         self.record(whole_table(self.place))
@@ -116,7 +129,7 @@ class _Statement:
             yield
         elif connection.alias not in connections.settings or connections[connection.alias] is not connection:
             # A copy of a connection, which atomic() cannot find by its alias: the statement is its own COMMIT.
-            with self.journal.writing(announce(self.name, whole_table(self.place))):
+            with self.journal.writing(announce(self.connection, self.name, whole_table(self.place))):
                 yield
         else:
             block = transaction.atomic(using=connection.alias, savepoint=False)
@@ -321,7 +334,9 @@ def capture_delete(compiler: SQLDeleteCompiler, run: Callable[[], T], count: Cal
         return run()
     with statement.under_way():
         for name in changed_by_database(statement.model):
-            statement.journal.record(announce(name, whole_table(table(statement.connection.alias, name))))
+            statement.journal.record(
+                announce(statement.connection, name, whole_table(table(statement.connection.alias, name)))
+            )
         if statement.facts is None:
             statement.record_whole_table()
             return run()

@@ -101,7 +101,7 @@ def written(connection: BaseDatabaseWrapper, names: Iterable[str] | None) -> Ite
         found = sorted({name for same in known.values() for name in same})
     else:
         found = sorted(_with_cascades({name for given in names for name in known.get(given, ())}, connection.vendor))
-    moved = [announce(name, whole_table(table(connection.alias, name))) for name in found]
+    moved = [announce(connection, name, whole_table(table(connection.alias, name))) for name in found]
     with journal.writing(chain.from_iterable(moved)):
         yield
 

@@ -116,11 +116,11 @@ def _tables_of(target: object, vendor: str) -> Iterator[Facts]:
 
 
 def _invalidate_tables(using: str, tables: Iterable[Facts]) -> None:
-    moved = [announce(facts.name, whole_table(table(using, facts.name))) for facts in tables]
+    moved = [announce(connections[using], facts.name, whole_table(table(using, facts.name))) for facts in tables]
     with journal_of(connections[using]).writing(chain.from_iterable(moved)):
         pass
 
 
 def _publish(using: str, name: str, moved: Iterable[Tag]) -> None:
-    with journal_of(connections[using]).writing(announce(name, moved)):
+    with journal_of(connections[using]).writing(announce(connections[using], name, moved)):
         pass

@@ -59,7 +59,7 @@ def around_set_autocommit(connection: BaseDatabaseWrapper, autocommit: bool, run
         )
         with journal.committing():
             run()
-        if has_hooks:
+        if has_hooks or connection.run_on_commit:
             connection.run_and_clear_commit_hooks()
 
 

@@ -1,0 +1,1 @@
+"""Models that publish themselves, on a schema like that of cachemodel's own tests; and their tests."""

@@ -1,0 +1,7 @@
+"""Other connections."""
+
+from __future__ import annotations
+
+from tests.transactions.conftest import elsewhere
+
+__all__ = ["elsewhere"]
