@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import models
 
+from everfresh.compat import cachemodel
 from everfresh.methods import cached_method, denormalized_field
 from everfresh.models import CachedTable, CacheModel
 
@@ -95,3 +96,24 @@ class Badge(CacheModel):
 
     name = models.CharField(max_length=50, unique=True)
     points = models.IntegerField(default=0)
+
+
+class Fancy(cachemodel.CacheModel):
+    """As in cachemodel's README, but that fields are named without their values."""
+
+    name = models.CharField(max_length=50)
+
+    factor = [2]
+    flushed = 0
+
+    def publish(self) -> None:
+        super().publish()
+        self.publish_by("name")
+
+    def flush_cache(self) -> None:
+        super().flush_cache()
+        self.flushed += 1
+
+    @cachemodel.cached_method(cache_timeout=60, cache_key="double")
+    def doubled(self) -> str:
+        return self.name * self.factor[0]
