@@ -6,16 +6,32 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from everfresh.managers import CacheManager, CacheQuerySet
+    from everfresh.methods import cached_method, denormalized_field
+    from everfresh.models import CachedTable, CacheModel
     from everfresh.switches import disabled
     from everfresh.writing.invalidation import ainvalidate, invalidate
 
-__all__ = ["CacheManager", "CacheQuerySet", "ainvalidate", "disabled", "invalidate"]
+__all__ = [
+    "CacheManager",
+    "CacheModel",
+    "CacheQuerySet",
+    "CachedTable",
+    "ainvalidate",
+    "cached_method",
+    "denormalized_field",
+    "disabled",
+    "invalidate",
+]
 __version__ = "0.1.0"
 
 _HOMES = {
     "CacheManager": "everfresh.managers",
+    "CacheModel": "everfresh.models",
     "CacheQuerySet": "everfresh.managers",
+    "CachedTable": "everfresh.models",
     "ainvalidate": "everfresh.writing.invalidation",
+    "cached_method": "everfresh.methods",
+    "denormalized_field": "everfresh.methods",
     "disabled": "everfresh.switches",
     "invalidate": "everfresh.writing.invalidation",
 }
