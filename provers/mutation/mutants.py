@@ -177,7 +177,7 @@ MUTANTS = [
     Mutant(
         rule="rows that come or go count",
         file="writing/images.py",
-        old="return {place.any, place.rows} | {",
+        old="return {place.any, event} | {",
         new="return {place.any} | {",
         tests=MATRIX,
     ),
@@ -256,14 +256,14 @@ MUTANTS = [
     Mutant(
         rule="a column group lists every column that is named",
         file="queries/dependencies.py",
-        old="frozenset({place.rows, *map(place.column, named)})",
-        new="frozenset({place.rows})",
+        old="frozenset({place.created, place.deleted, *map(place.column, named)})",
+        new="frozenset({place.created, place.deleted})",
         tests=f"{MATRIX} {QUERIES}",
     ),
     Mutant(
         rule="a column group lists inserts and deletes",
         file="queries/dependencies.py",
-        old="frozenset({place.rows, *map(place.column, named)})",
+        old="frozenset({place.created, place.deleted, *map(place.column, named)})",
         new="frozenset(map(place.column, named))",
         tests=f"{MATRIX} {QUERIES}",
     ),

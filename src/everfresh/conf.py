@@ -11,7 +11,7 @@ from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
-from everfresh.typing import OPERATIONS
+from everfresh.typing import OPERATIONS, OnMissing
 
 __all__ = ["DEFAULT_EXCLUDE", "Limits", "ModelRule", "Problem", "Settings", "parse", "seconds", "settings"]
 
@@ -38,6 +38,9 @@ class Limits:
 
     rows: int = 10_000
     """Rows of one answer; a longer one is not stored."""
+
+    keys_per_chunk: int = 5_000
+    """Keys in one entry of a list that points to rows; a longer list is stored in several."""
 
     size: int = 1_000_000
     """Bytes of one entry, packed; a larger one is not stored."""
@@ -76,6 +79,9 @@ class ModelRule:
 
     rows: bool = False
     """Is each row an entry of its own, and a cached list one of pointers to rows?"""
+
+    on_missing: OnMissing = "refresh"
+    """What becomes of a list that points to a row which is gone."""
 
     republish: bool = False
     """Are rows of a published model published again after every write, or only dropped, but for ``save()``?"""
@@ -243,7 +249,7 @@ def _models(value: object) -> Mapping[str, ModelRule | None]:
     return {_label(label): _rule(label, rule) for label, rule in value.items()}
 
 
-_RULE_KEYS = frozenset({"ops", "timeout", "rows", "republish", "tag_fields", "tag_sets"})
+_RULE_KEYS = frozenset({"ops", "timeout", "rows", "on_missing", "republish", "tag_fields", "tag_sets"})
 
 
 def _rule(label: object, rule: object) -> ModelRule | None:
@@ -252,9 +258,12 @@ def _rule(label: object, rule: object) -> ModelRule | None:
     if not isinstance(rule, Mapping):
         raise _Wrong(f"None or a dict at {label!r}")
     if unknown := set(rule) - _RULE_KEYS:
-        raise _Wrong(f"{', '.join(sorted(_RULE_KEYS))} at {label!r}, not {', '.join(sorted(map(str, unknown)))}")
+        raise _Wrong(f"{', '.join(sorted(_RULE_KEYS))} at {label!r}, not {sorted(map(str, unknown))}")
     operations = rule.get("ops", ())
     operations = OPERATIONS if operations == "all" else operations
+    on_missing = rule.get("on_missing", "refresh")
+    if on_missing not in ("refresh", "skip", "raise"):
+        raise _Wrong(f'"refresh", "skip" or "raise" at "on_missing" of {label!r}')
     if isinstance(operations, str) or not set(operations) <= OPERATIONS:
         raise _Wrong(f'"all" or a list of {", ".join(sorted(OPERATIONS))} at "ops" of {label!r}')
     tag_sets = rule.get("tag_sets", ())
@@ -264,6 +273,7 @@ def _rule(label: object, rule: object) -> ModelRule | None:
         operations=frozenset(operations),
         timeout=_timeout(rule.get("timeout")),
         rows=_bool(rule.get("rows", False)),
+        on_missing=on_missing,
         republish=_bool(rule.get("republish", False)),
         tag_fields=_field_names(rule.get("tag_fields", ()), f'"tag_fields" of {label!r}'),
         tag_sets=tuple(_field_names(names, f'each of "tag_sets" of {label!r}') for names in tag_sets),

@@ -4,6 +4,7 @@ Errors that reach a user of the library::
 
     EverfreshError
      +- StaleAnswer              a hit was computed again and differs, though nothing was written since
+     +- RowsMissing              a cached list points to rows that are gone, and the policy is "raise"
      +- InvalidationNotSent      a write's tags could not be marked and the policy is "raise"
      +- StoreMisconfigured       the cache alias cannot hold Everfresh's entries
 
@@ -15,9 +16,15 @@ Signals between the layers, never seen outside the library::
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 __all__ = [
     "EverfreshError",
     "InvalidationNotSent",
+    "RowsMissing",
     "StaleAnswer",
     "StoreMisconfigured",
     "Uncacheable",
@@ -35,6 +42,21 @@ class InvalidationNotSent(EverfreshError):
 
 class StaleAnswer(EverfreshError):
     """A cached answer is not what the database gives now, and no write explains it. Please report it."""
+
+
+class RowsMissing(EverfreshError):
+    """A cached list points to rows that are gone, and ``on_missing`` of the model's rule is ``"raise"``.
+
+    Attributes:
+        model: the model of the rows.
+        keys: their primary keys.
+    """
+
+    def __init__(self, model: type, keys: Sequence[object]) -> None:
+        self.model = model
+        self.keys = tuple(keys)
+        some = ", ".join(map(repr, self.keys[:10]))
+        super().__init__(f"{len(self.keys)} rows of {model.__name__} are gone from the database: {some}.")
 
 
 class StoreMisconfigured(EverfreshError):

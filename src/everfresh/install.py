@@ -2,7 +2,7 @@
 
 ================================================  ==================================================================
 ``QuerySet`` reads                                ask the read path first, where caching is asked for
-``QuerySet`` and ``BaseManager`` methods          ``cache()``, ``nocache()``, ``explain_cache()``
+``QuerySet`` and ``BaseManager`` methods          ``cache()``, ``nocache()`` and the others below
 ``SQLInsertCompiler``, ``…Update…``, ``…Delete…``  record the rows they write
 ``CursorWrapper``                                 records the tables that raw SQL writes
 ``BaseDatabaseWrapper`` transactions              mark before COMMIT, done after it
@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from typing import Any
 
@@ -40,6 +41,9 @@ def install() -> None:
     for name, method in {
         "cache": policies.cache,
         "nocache": policies.nocache,
+        "clean": policies.clean,
+        "reset": policies.reset,
+        "execute": querysets.execute,
         "explain_cache": querysets.explain,
     }.items():
         setattr(QuerySet, name, method)
@@ -122,6 +126,11 @@ def aggregate(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def get(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
+    if policies.policy_of(self).action == "clean":
+        # It finds nothing, and its nothing is no error.
+        with suppress(self.model.DoesNotExist):
+            original(self, *args, **kwargs)
+        return None
     if bool(policies.wanted_policy(self, "get")) is bool(policies.wanted_policy(self, "fetch")):
         return original(self, *args, **kwargs)
     # The rows it fetches are to be cached as a get() is, not as a list.

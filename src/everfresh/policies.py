@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from django.db.models import QuerySet
 
 from everfresh.conf import ModelRule, seconds, settings
+from everfresh.queries.terms import PLAIN, ModelName, Terms, changes
 from everfresh.queries.watching import EVERYTHING, Watch, check_fields
 from everfresh.recording import current_recording
 from everfresh.switches import is_disabled
@@ -19,9 +21,12 @@ __all__ = [
     "UNSAID",
     "Policy",
     "cache",
+    "clean",
     "inherited",
     "nocache",
+    "on_terms",
     "policy_of",
+    "reset",
     "wanted_policy",
     "with_policy",
     "with_rule",
@@ -55,6 +60,12 @@ class Policy:
     watch: Watch = EVERYTHING
     """Which conditions of the query count."""
 
+    terms: Terms = PLAIN
+    """A name, the changes that it minds, and what else it depends on."""
+
+    action: Literal["clean", "reset"] | None = None
+    """What evaluating it does to its entry, where that is not reading it."""
+
     operation: Operation | None = None
     """What the fetch under way is part of: ``get()`` fetches rows, but is asked for as a ``get``."""
 
@@ -71,17 +82,26 @@ def policy_of(queryset: QuerySet[Any]) -> Policy:
     return policy
 
 
-def with_policy(queryset: _Q, **changes: Any) -> _Q:
+def with_policy(queryset: _Q, **said: Any) -> _Q:
     """A clone of *queryset* with another policy."""
     clone: _Q = queryset._chain()  # type: ignore[attr-defined]
-    clone.__dict__["_everfresh"] = replace(policy_of(queryset), **changes)
+    clone.__dict__["_everfresh"] = replace(policy_of(queryset), **said)
     return clone
 
 
 UNSAID: Any = object()
 
 
-def cache(queryset: _Q, *fields: str, timeout: float | timedelta | None = UNSAID, rows: bool | None = None) -> _Q:
+def cache(
+    queryset: _Q,
+    *fields: str,
+    timeout: float | timedelta | None = UNSAID,
+    rows: bool | None = None,
+    key: str | None = None,
+    key_prefix: str | None = None,
+    expire_on: Iterable[str] | None = None,
+    depends_on: Iterable[ModelName] | None = None,
+) -> _Q:
     """A queryset whose answers come from the cache, wherever in the chain this is called.
 
     Args:
@@ -93,24 +113,75 @@ def cache(queryset: _Q, *fields: str, timeout: float | timedelta | None = UNSAID
             for ever, 0 stores nothing. Left out: the model's or the project's ``TIMEOUT``.
         rows: is each row an entry of its own, and the list one of pointers to them? Left out: what was said before
             or the manager or ``MODELS`` say.
+        key: a name of the answer, so that one query can be cached twice, with two timeouts or two ``expire_on``. It is
+            added to what names the query, so two queries of one name have two answers.
+        key_prefix: a name that many answers share.
+        expire_on: which changes of the model's own rows end the answer: any of ``"create"``, ``"update"`` and
+            ``"delete"``. Left out: all three. **With fewer, the answer is no longer what the database would say now.**
+        depends_on: models, or labels such as ``"app.Model"``, of which any write ends the answer, though the query
+            reads nothing of them.
+
+    What is left out of ``rows``, ``key``, ``key_prefix``, ``expire_on`` and ``depends_on`` stays as an earlier call or
+    the manager said.
 
     Raises:
         FieldError: for a path that leads to no field.
+        ValueError: for another word in *expire_on*.
 
-    Source: cachebot's ``.cache()`` (CB-2, CB-4), ormcache's row keys (OC-8, OC-9).
+    Source: cachebot's ``.cache()`` (CB-2, CB-4), ormcache's (OC-5, OC-8, OC-9, OC-15, OC-16).
     """
     check_fields(queryset.model, fields)
-    changes: dict[str, Any] = {"on": True, "watch": replace(policy_of(queryset).watch, fields=fields)}
+    policy = policy_of(queryset)
+    said: dict[str, Any] = {"on": True, "action": None, "watch": replace(policy.watch, fields=fields)}
     if timeout is not UNSAID:
-        changes |= {"timeout": seconds(timeout), "has_timeout": True}
+        said |= {"timeout": seconds(timeout), "has_timeout": True}
     if rows is not None:
-        changes["rows"] = rows
-    return with_policy(queryset, **changes)
+        said["rows"] = rows
+    terms = on_terms(policy.terms, key=key, key_prefix=key_prefix, expire_on=expire_on, depends_on=depends_on)
+    return with_policy(queryset, terms=terms, **said)
+
+
+def on_terms(
+    terms: Terms,
+    *,
+    key: str | None = None,
+    key_prefix: str | None = None,
+    expire_on: Iterable[str] | None = None,
+    depends_on: Iterable[ModelName] | None = None,
+) -> Terms:
+    """*terms*, with what is given in place of what they say."""
+    return Terms(
+        prefix=terms.prefix if key_prefix is None else key_prefix,
+        name=terms.name if key is None else key,
+        expire_on=terms.expire_on if expire_on is None else changes(expire_on),
+        depends_on=terms.depends_on if depends_on is None else tuple(depends_on),
+    )
 
 
 def nocache(queryset: _Q) -> _Q:
     """A queryset whose answers always come from the database, whatever the settings say."""
-    return with_policy(queryset, on=False)
+    return with_policy(queryset, on=False, action=None)
+
+
+def clean(queryset: _Q) -> _Q:
+    """A queryset whose evaluation forgets the stored answer, asks the database nothing, and finds nothing.
+
+    It has no results, its ``count()`` is 0, and its ``get()`` gives ``None``. Other querysets of the same query ask the
+    database next time. ``.cache()`` further down the chain takes it back.
+
+    Source: ormcache's ``clean()`` (OC-14).
+    """
+    return with_policy(queryset, on=True, action="clean")
+
+
+def reset(queryset: _Q) -> _Q:
+    """A queryset whose evaluation asks the database, and stores the answer in place of an older one.
+
+    ``.cache()`` further down the chain takes it back.
+
+    Source: ormcache's ``reset()`` (OC-14).
+    """
+    return with_policy(queryset, on=True, action="reset")
 
 
 def wanted_policy(queryset: QuerySet[Any], operation: Operation) -> Policy | None:
@@ -119,9 +190,12 @@ def wanted_policy(queryset: QuerySet[Any], operation: Operation) -> Policy | Non
     What was said of the queryset itself wins, then its manager, then ``MODELS``, then ``CACHE_ALL`` and ``CACHE_GET``.
     """
     policy = policy_of(queryset)
+    conf = settings()
+    if policy.action == "clean":
+        # Also while the cache is off: code must not find rows where it found none before.
+        return with_rule(policy, conf.rule(queryset.model._meta.label_lower) or ModelRule())
     if policy.on is False or is_disabled():
         return None
-    conf = settings()
     if not conf.enabled or queryset.query.is_empty() or queryset._for_write:  # type: ignore[attr-defined]
         # A read that prepares a write must see what that write will find.
         return None
@@ -133,8 +207,9 @@ def wanted_policy(queryset: QuerySet[Any], operation: Operation) -> Policy | Non
     if policy.on is None:
         above = inherited.get()
         if above is not None:
-            # Its fields are paths from another model.
-            policy = replace(above, operation=policy.operation, watch=replace(above.watch, fields=()))
+            # Its fields are paths from another model, its terms are about that model's rows.
+            watch = replace(above.watch, fields=())
+            policy = replace(above, operation=policy.operation, watch=watch, terms=PLAIN)
         elif current_recording() is None and not _switched_on(policy, policy.operation or operation, rule.operations):
             # While somebody records what is read, every read goes the way that knows what it depends on.
             return None
@@ -143,12 +218,12 @@ def wanted_policy(queryset: QuerySet[Any], operation: Operation) -> Policy | Non
 
 def with_rule(policy: Policy, rule: ModelRule) -> Policy:
     """*policy*, with what was not said of the queryset taken from its model's rule and the settings."""
-    changes: dict[str, Any] = {}
+    said: dict[str, Any] = {}
     if not policy.has_timeout:
-        changes["timeout"] = settings().timeout if rule.timeout is None else rule.timeout
+        said["timeout"] = settings().timeout if rule.timeout is None else rule.timeout
     if policy.rows is None and rule.rows:
-        changes["rows"] = True
-    return replace(policy, **changes) if changes else policy
+        said["rows"] = True
+    return replace(policy, **said) if said else policy
 
 
 def _switched_on(policy: Policy, operation: Operation, operations: frozenset[str]) -> bool:

@@ -23,7 +23,7 @@ from everfresh.policies import Policy, policy_of, wanted_policy, with_rule
 from everfresh.queries.bodies import ROWS, VALUE
 from everfresh.queries.plan import Plan, plan
 from everfresh.queries.replay import query_rows, replay
-from everfresh.reading import Answer, Body, Wanted, read
+from everfresh.reading import Answer, Body, Wanted, drop, read
 from everfresh.rows import Pointing
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "cached_count",
     "cached_exists",
     "cached_rows",
+    "execute",
     "explain",
 ]
 
@@ -39,6 +40,7 @@ log = logging.getLogger("everfresh")
 
 _T = TypeVar("_T")
 _F = TypeVar("_F", bound=Callable[..., Any])
+_Q = TypeVar("_Q", bound=QuerySet[Any])
 
 
 def _on_one_database(read_it: _F) -> _F:
@@ -61,16 +63,22 @@ def _on_one_database(read_it: _F) -> _F:
 def cached_rows(queryset: QuerySet[Any], policy: Policy) -> list[Any]:
     """The results of *queryset*, as its ``_fetch_all`` would have found them."""
     if policy.rows and (pointing := _pointing(queryset, policy)) is not None:
-        pointed = pointing.instances()
+        if policy.action == "clean":
+            drop(pointing.wanted(), connections[queryset.db])
+            return []
+        pointed = pointing.instances(fresh=policy.action == "reset")
         emit(Read(pointed.outcome, pointed.reason, queryset.model._meta.label))
         if settings().from_cache:
             _tell_origin(pointed.value, pointed.from_cache)
         return pointed.value
     planned = _planned(queryset, policy, "rows")
+    if policy.action == "clean":
+        _drop(queryset, planned)
+        return []
     if planned is None:
         iterable: Any = queryset._iterable_class
         return list(iterable(queryset))
-    answer = _answer(queryset, planned, ROWS, lambda: query_rows(queryset))
+    answer = _answer(queryset, policy, planned, ROWS, lambda: query_rows(queryset))
     results = replay(queryset, answer.value, planned.shape)
     if settings().from_cache:
         _tell_origin(results, answer.from_cache)
@@ -80,15 +88,13 @@ def cached_rows(queryset: QuerySet[Any], policy: Policy) -> list[Any]:
 @_on_one_database
 def cached_count(queryset: QuerySet[Any], policy: Policy, compute: Callable[[], int]) -> int:
     """``count()``."""
-    planned = _planned(queryset, policy, "count")
-    return compute() if planned is None else _answer(queryset, planned, VALUE, compute).value
+    return _value(queryset, policy, "count", compute, 0)
 
 
 @_on_one_database
 def cached_exists(queryset: QuerySet[Any], policy: Policy, compute: Callable[[], bool]) -> bool:
     """``exists()``."""
-    planned = _planned(queryset, policy, "exists")
-    return compute() if planned is None else _answer(queryset, planned, VALUE, compute).value
+    return _value(queryset, policy, "exists", compute, False)
 
 
 @_on_one_database
@@ -99,8 +105,31 @@ def cached_aggregate(
     expressions: Mapping[str, BaseExpression],
 ) -> dict[str, Any]:
     """``aggregate()``."""
-    planned = _planned(queryset, policy, "aggregate", expressions)
-    return compute() if planned is None else _answer(queryset, planned, VALUE, compute).value
+    return _value(queryset, policy, "aggregate", compute, dict.fromkeys(expressions), expressions)
+
+
+def _value(
+    queryset: QuerySet[Any],
+    policy: Policy,
+    form: str,
+    compute: Callable[[], _T],
+    nothing: _T,
+    expressions: Mapping[str, BaseExpression] | None = None,
+) -> _T:
+    planned = _planned(queryset, policy, form, expressions)
+    if policy.action == "clean":
+        _drop(queryset, planned)
+        return nothing
+    return compute() if planned is None else _answer(queryset, policy, planned, VALUE, compute).value
+
+
+def execute(queryset: _Q) -> _Q:
+    """Ask for the results of *queryset* now, and give it back.
+
+    Source: ormcache's ``execute()`` (OC-14).
+    """
+    len(queryset)
+    return queryset
 
 
 def _planned(
@@ -112,7 +141,7 @@ def _planned(
     """How the read path answers it, or ``None`` when the answer has to come from the database alone."""
     label = queryset.model._meta.label
     try:
-        return plan(queryset.query, queryset.db, form, policy.timeout, expressions, policy.watch)
+        return plan(queryset.query, queryset.db, form, policy.timeout, expressions, policy.watch, policy.terms)
     except Uncacheable as refusal:
         emit(Read(Outcome.BYPASS, refusal.reason, label))
         return None
@@ -126,7 +155,7 @@ def _planned(
 def _pointing(queryset: QuerySet[Any], policy: Policy) -> Pointing | None:
     """How it is put together from rows, or ``None`` when it has an entry like any other, or none at all."""
     try:
-        return Pointing.of(queryset, policy.timeout, policy.watch)
+        return Pointing.of(queryset, policy.timeout, policy.watch, policy.terms)
     except Uncacheable:
         return None
     except Exception:
@@ -134,8 +163,15 @@ def _pointing(queryset: QuerySet[Any], policy: Policy) -> Pointing | None:
         return None
 
 
-def _answer(queryset: QuerySet[Any], planned: Plan, body: Body[_T], compute: Callable[[], _T]) -> Answer[_T]:
-    answer = read(planned.wanted, connections[queryset.db], compute, body)
+def _drop(queryset: QuerySet[Any], planned: Plan | None) -> None:
+    if planned is not None:
+        drop([planned.wanted], connections[queryset.db])
+
+
+def _answer(
+    queryset: QuerySet[Any], policy: Policy, planned: Plan, body: Body[_T], compute: Callable[[], _T]
+) -> Answer[_T]:
+    answer = read(planned.wanted, connections[queryset.db], compute, body, fresh=policy.action == "reset")
     emit(Read(answer.outcome, answer.reason, queryset.model._meta.label))
     return answer
 
@@ -188,7 +224,7 @@ def explain(queryset: QuerySet[Any]) -> Explanation:
         return Explanation(key="", reason=f"the settings exclude {queryset.model._meta.label}")
     policy = policy or with_rule(policy_of(queryset), rule)
     try:
-        wanted = plan(queryset.query, queryset.db, "rows", policy.timeout, watch=policy.watch).wanted
+        wanted = plan(queryset.query, queryset.db, "rows", policy.timeout, None, policy.watch, policy.terms).wanted
     except Uncacheable as refusal:
         return Explanation(key="", reason=refusal.reason)
     return _explanation(wanted, reason)

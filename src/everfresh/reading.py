@@ -27,9 +27,10 @@ from everfresh.recording import computing, current_recording
 from everfresh.signals import stale_answer
 from everfresh.stores import NO_KEY, Store, current_store
 
-__all__ = ["Answer", "Body", "Moment", "Moved", "Wanted", "read"]
+__all__ = ["Answer", "Body", "Moment", "Moved", "Wanted", "drop", "read"]
 
 T = TypeVar("T")
+W = TypeVar("W")
 
 log = logging.getLogger("everfresh")
 
@@ -60,6 +61,15 @@ class Wanted:
     timeout: float | None
     """Seconds; ``None`` is for ever, 0 stores nothing."""
 
+    is_exact: bool = True
+    """Is it to be what the database would answer now? Not where ``expire_on`` lets it be older."""
+
+    @property
+    def is_to_be_verified(self) -> bool:
+        """Is this hit among the share that is computed again?"""
+        share = settings().verify
+        return share > 0 and self.is_exact and random() < share  # noqa: S311  a share, not a secret
+
 
 @dataclass(frozen=True, slots=True)
 class Answer(Generic[T]):
@@ -75,7 +85,9 @@ class Answer(Generic[T]):
         return self.outcome is Outcome.HIT
 
 
-def read(wanted: Wanted, connection: BaseDatabaseWrapper, compute: Callable[[], T], body: Body[T]) -> Answer[T]:
+def read(
+    wanted: Wanted, connection: BaseDatabaseWrapper, compute: Callable[[], T], body: Body[T], *, fresh: bool = False
+) -> Answer[T]:
     """The answer of *compute*, from the cache where that is the same as computing it now.
 
     Args:
@@ -83,19 +95,29 @@ def read(wanted: Wanted, connection: BaseDatabaseWrapper, compute: Callable[[], 
         connection: the one that *compute* queries; its transaction decides what may be served and stored.
         compute: asks the database. Called at most once, and after the versions were taken.
         body: turns the answer into bytes.
+        fresh: pass over what is stored, and store what is computed in its place.
     """
     store = _store_for(wanted, connection)
     if store is None:
         return Answer(compute(), Outcome.BYPASS, "the transaction is broken")
-    snapshot = store.read(wanted.key, wanted.names)
-    if snapshot.entry is not None:
+    snapshot = None if fresh else store.read(wanted.key, wanted.names)
+    if snapshot is not None and snapshot.entry is not None:
         value = _valid(snapshot.entry, snapshot.versions, wanted.clauses, body)
         if not isinstance(value, codec.Miss):
-            if settings().verify and random() < settings().verify:  # noqa: S311  a share, not a secret
+            if wanted.is_to_be_verified:
                 _verify(store, wanted, snapshot.versions, value, compute, body)
             _note(wanted, snapshot.versions)
             return Answer(value, Outcome.HIT)
     return _fill(store, wanted, compute, body)
+
+
+def drop(wanted: Sequence[Wanted], connection: BaseDatabaseWrapper) -> None:
+    """Forget what is stored of *wanted*, for everybody, and in the transaction on *connection* as well."""
+    keys = [each.key for each in wanted]
+    journal = journal_of(connection)
+    if journal.in_transaction:
+        journal.overlay().drop(keys)
+    current_store().drop(keys)
 
 
 def _note(wanted: Wanted, versions: tuple[bytes | None, ...]) -> None:
@@ -256,7 +278,7 @@ class Moment:
         value = _valid(entry, versions, wanted.clauses, body)
         if not isinstance(value, codec.Miss):
             self._know(wanted, versions)
-            if settings().verify and random() < settings().verify:  # noqa: S311  a share, not a secret
+            if wanted.is_to_be_verified:
                 _verify(self._store, wanted, versions, value, lambda: compute([at])[0], body)
         return value
 
@@ -275,7 +297,14 @@ class Moment:
         self._keep(wanted, values, live, body)
         return values
 
-    def fill_whole(self, whole: Wanted, fences: Sequence[str], compute: Callable[[], _Whole[T]], body: Body[T]) -> bool:
+    def fill_whole(
+        self,
+        whole: Wanted,
+        fences: Sequence[str],
+        compute: Callable[[], _Whole[W, T]],
+        whole_body: Body[W],
+        body: Body[T],
+    ) -> bool:
         """Store an answer and, as entries of their own, the parts that came with it. Was the answer stored?
 
         Which parts there are is known only once the database has answered, and versions count only when they were taken
@@ -285,8 +314,9 @@ class Moment:
         Args:
             whole: the entry of the answer.
             fences: names of tags.
-            compute: asks the database; gives the answer and the parts, each with its entry.
-            body: of the answer and of each part.
+            compute: asks the database; gives the answer, what of it goes into further entries, and the parts.
+            whole_body: of the answer.
+            body: of what goes into further entries, and of each part.
         """
         limits = settings().limits
         names = list(dict.fromkeys([*whole.names, *fences]))
@@ -295,7 +325,7 @@ class Moment:
         _note(whole, begun.versions[: len(whole.names)])
         try:
             with computing():
-                answer, parts = compute()
+                answer, further, parts = compute()
             before = dict(zip(names, begun.versions, strict=True))
             fenced = [before[name] for name in fences]
             if parts and None not in fenced:
@@ -310,8 +340,13 @@ class Moment:
                 recording.moved = True
             versions = tuple([before[name] for name in whole.names])
             if begun.lease is not None and not _reason_not_to_store(whole, versions):
-                entry, _ = _pack(answer, versions, body)
-                if entry is not None:
+                entry, _ = _pack(answer, versions, whole_body)
+                packed = {each.key: _pack(value, versions, body)[0] for each, value in further}
+                others = {key: other for key, other in packed.items() if other is not None}
+                if entry is not None and len(others) == len(further):
+                    if others:
+                        # Before the answer itself, which is not to be found without them.
+                        self._store.fill_many(others, whole.timeout)
                     self._store.fill(whole.key, entry, begun.lease, whole.timeout)
                     stored = True
         finally:
@@ -358,5 +393,6 @@ class Moment:
             self._store.fill_many(entries, wanted[0].timeout)
 
 
-_Whole = tuple[T, Sequence[tuple[Wanted, T]]]
-"""An answer, and the answers that are parts of it."""
+_Entries = Sequence[tuple[Wanted, T]]
+_Whole = tuple[W, _Entries[T], _Entries[T]]
+"""An answer, what of it goes into further entries, and the answers that are parts of it."""

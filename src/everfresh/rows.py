@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
+from os import urandom
 from typing import Any
 
 from django.db import connections
@@ -21,16 +23,20 @@ from django.db.models.query import ModelIterable
 from django.db.models.sql import Query
 
 from everfresh.codec import Miss
+from everfresh.conf import settings
 from everfresh.events import Outcome
-from everfresh.exceptions import Uncacheable
-from everfresh.queries.bodies import ROWS
+from everfresh.exceptions import RowsMissing, Uncacheable
+from everfresh.keys import digest
+from everfresh.queries.bodies import POINTERS, ROWS, Pointers
 from everfresh.queries.families import family_of
 from everfresh.queries.layouts import Layout, Part, layout_of
 from everfresh.queries.outlines import LOOKUP_MODULES, free_values
 from everfresh.queries.plan import Plan, plan
 from everfresh.queries.replay import Rows, compiler_of, query_rows, replay
+from everfresh.queries.terms import PLAIN, Terms
 from everfresh.queries.watching import EVERYTHING, Watch
 from everfresh.reading import Answer, Moment, Moved, Wanted
+from everfresh.signals import rows_missing
 
 __all__ = ["Pointing"]
 
@@ -57,7 +63,9 @@ class Pointing:
     layout: Layout
 
     @classmethod
-    def of(cls, queryset: QuerySet[Any], timeout: float | None, watch: Watch = EVERYTHING) -> Pointing:
+    def of(
+        cls, queryset: QuerySet[Any], timeout: float | None, watch: Watch = EVERYTHING, terms: Terms = PLAIN
+    ) -> Pointing:
         """How the instances of *queryset*, which is not changed, are put together.
 
         Raises:
@@ -65,9 +73,10 @@ class Pointing:
         """
         _refuse(queryset)
         using = queryset.db
-        keys = _keys_asked_for(queryset)
+        # What depends on other models has to have an entry that can.
+        keys = None if terms.depends_on else _keys_asked_for(queryset)
         pointers = queryset.values_list("pk", *queryset.query.annotation_select)
-        listed = None if keys is not None else plan(pointers.query, using, "pointers", timeout, watch=watch)
+        listed = None if keys is not None else plan(pointers.query, using, "pointers", timeout, None, watch, terms)
         begins = family_of(queryset.model, using).shape if listed is None else listed.shape
         shape = f"{begins}/{queryset.model._meta.label}/{queryset.query.select_related!r}"
         layout = layout_of(compiler_of(queryset, shape))
@@ -75,52 +84,102 @@ class Pointing:
             family_of(part.model, using)
         return cls(queryset, timeout, using, keys, pointers, listed, shape, layout)
 
-    def instances(self) -> Answer[list[Any]]:
-        """What the queryset would have found."""
+    def instances(self, *, fresh: bool = False) -> Answer[list[Any]]:
+        """What the queryset would have found.
+
+        Args:
+            fresh: pass over what is stored, and store what the database says in its place.
+
+        Raises:
+            RowsMissing: when the list points to rows that are gone, and the model's rule says so.
+        """
         for _ in range(2):
             try:
-                return self._read()
+                return self._read(fresh)
             except Moved:
                 # Something was written between two looks: the parts do not belong together. A second time should do.
                 continue
         iterable: Any = self.queryset._iterable_class
         return Answer(list(iterable(self.queryset)), Outcome.MISS, "its rows changed while they were read")
 
-    def _read(self) -> Answer[list[Any]]:
+    def wanted(self) -> list[Wanted]:
+        """What it is read from: the list's entry, or those of the rows it asks for by their keys."""
+        if self.listed is not None:
+            return [self.listed.wanted]
+        family = family_of(self.queryset.model, self.using)
+        return [family.wanted(key, self.timeout) for key in self.keys or ()]
+
+    def _read(self, fresh: bool) -> Answer[list[Any]]:
         moment = Moment(connections[self.using])
         own, *related = self.layout.parts
         if self.listed is None:
             keys = list(self.keys or ())
             rows: list[list[Any]] = [[None] * self.layout.width for _ in keys]
         else:
-            [found] = moment.look([self.listed.wanted], ROWS, lambda _: [query_rows(self.pointers)])
-            if isinstance(found, Miss):
+            pointers = None if fresh else self._pointers(moment, self.listed.wanted)
+            if pointers is None:
                 return self._fill(moment, self.listed.wanted)
-            rows = self.layout.blank(found)
+            rows = self.layout.blank(pointers)
             keys = self.layout.keys(own, rows)
-        stored, asked = self._rows_of(moment, own, keys)
-        if self.listed is None:
+        stored, asked = self._rows_of(moment, own, keys, fresh)
+        if gone := [key for key in keys if not stored[key]]:
+            if self.listed is not None:
+                # Not if the list has changed as well: then this is no news.
+                moment.settle()
+                if self._is_to_be_asked_again(gone):
+                    return self._fill(Moment(connections[self.using]), self.listed.wanted)
+            rows = [row for row, key in zip(rows, keys, strict=True) if stored[key]]
             keys = [key for key in keys if stored[key]]
-            rows = rows[: len(keys)]
         self._put(own, rows, keys, stored)
         for part in related:
             keys = self.layout.keys(part, rows)
-            stored, asked_again = self._rows_of(moment, part, keys)
+            stored, asked_again = self._rows_of(moment, part, keys, fresh)
             asked = asked or asked_again
             self._put(part, rows, keys, stored)
         moment.settle()
         instances = replay(self.queryset, [tuple(row) for row in rows], self.shape)
         return Answer(instances, Outcome.FILL if asked else Outcome.HIT)
 
-    def _rows_of(self, moment: Moment, part: Part, keys: Sequence[Any]) -> tuple[dict[Any, Rows], bool]:
+    def _is_to_be_asked_again(self, gone: list[Any]) -> bool:
+        """Tell of rows that are *gone*, though the list that points to them is not stale."""
+        model = self.queryset.model
+        rule = settings().rule(model._meta.label_lower)
+        rows_missing.send(sender=model, keys=tuple(gone))
+        if rule is not None and rule.on_missing == "raise":
+            raise RowsMissing(model, gone)
+        return rule is None or rule.on_missing == "refresh"
+
+    def _pointers(self, moment: Moment, wanted: Wanted) -> Rows | None:
+        """The whole list; ``None`` where a part of it is not there."""
+        [head] = moment.look([wanted], POINTERS, lambda _: [self._split(wanted, query_rows(self.pointers))[0]])
+        if isinstance(head, Miss):
+            return None
+        if not head.further:
+            return head.rows
+        found = moment.look(_further(wanted, head), ROWS, lambda _: [])
+        parts = [part for part in found if not isinstance(part, Miss)]
+        return [*head.rows, *chain.from_iterable(parts)] if len(parts) == len(found) else None
+
+    def _split(self, wanted: Wanted, pointers: Rows) -> tuple[Pointers, list[tuple[Wanted, Rows]]]:
+        limits = settings().limits
+        size = limits.keys_per_chunk
+        if len(pointers) <= size or len(pointers) > limits.rows:
+            return Pointers(pointers), []
+        chunks = [pointers[start : start + size] for start in range(0, len(pointers), size)]
+        head = Pointers(chunks[0], len(chunks) - 1, urandom(8))
+        return head, list(zip(_further(wanted, head), chunks[1:], strict=True))
+
+    def _rows_of(self, moment: Moment, part: Part, keys: Sequence[Any], fresh: bool) -> tuple[dict[Any, Rows], bool]:
         """The stored rows of a model by key, and whether the database was asked for one of them."""
         unique = [key for key in dict.fromkeys(keys) if key is not None]
         if not unique:
             return {}, False
         family = family_of(part.model, self.using)
         wanted = [family.wanted(key, self.timeout) for key in unique]
-        found = moment.look(wanted, ROWS, lambda positions: family.fetch([unique[at] for at in positions]))
-        stored = {key: rows for key, rows in zip(unique, found, strict=True) if not isinstance(rows, Miss)}
+        stored: dict[Any, Rows] = {}
+        if not fresh:
+            found = moment.look(wanted, ROWS, lambda positions: family.fetch([unique[at] for at in positions]))
+            stored = {key: rows for key, rows in zip(unique, found, strict=True) if not isinstance(rows, Miss)}
         missing = [at for at, key in enumerate(unique) if key not in stored]
         if missing:
             lacking = [unique[at] for at in missing]
@@ -141,13 +200,13 @@ class Pointing:
         """From one query: the answer, the list, and the rows in it."""
         instances: list[Any] = []
 
-        def compute() -> tuple[Rows, list[tuple[Wanted, Rows]]]:
+        def compute() -> tuple[Pointers, list[tuple[Wanted, Rows]], list[tuple[Wanted, Rows]]]:
             rows = query_rows(self.queryset)
             instances.extend(replay(self.queryset, rows, self.shape))
-            return self.layout.pointers(rows), self._parts_of(rows)
+            return *self._split(wanted, self.layout.pointers(rows)), self._parts_of(rows)
 
         fences = {name for part in self.layout.parts for name in family_of(part.model, self.using).fences()}
-        stored = moment.fill_whole(wanted, sorted(fences), compute, ROWS)
+        stored = moment.fill_whole(wanted, sorted(fences), compute, POINTERS, ROWS)
         return Answer(instances, Outcome.FILL if stored else Outcome.MISS)
 
     def _parts_of(self, rows: Rows) -> list[tuple[Wanted, Rows]]:
@@ -160,6 +219,13 @@ class Pointing:
                     wanted = family.wanted(part.python_key(row[part.key]), self.timeout)
                     found[wanted.key] = wanted, [stored]
         return list(found.values())
+
+
+def _further(wanted: Wanted, head: Pointers) -> list[Wanted]:
+    """The entries in which the list goes on that begins with *head*."""
+    names = [digest(f"{wanted.key} {head.identity.hex()} {number}".encode()) for number in range(head.further)]
+    # Not verified: without an order, the database may put other rows here each time.
+    return [replace(wanted, key=f"{settings().prefix()}:c:{name}", is_exact=False) for name in names]
 
 
 def _refuse(queryset: QuerySet[Any]) -> None:

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from django.dispatch import Signal
 
-__all__ = ["rows_written", "stale_answer"]
+__all__ = ["rows_missing", "rows_written", "stale_answer"]
 
 stale_answer = Signal()
 """A hit was computed again (``VERIFY``) and differs. ``event``: an `everfresh.events.Verified`."""
+
+rows_missing = Signal()
+"""A cached list points to rows that are gone. The sender is their model; ``keys``: their primary keys.
+
+Sent when the list is read, before what ``on_missing`` says is done.
+"""
 
 rows_written = Signal()
 """A transaction was committed, and everything that it changed is invalid now.

@@ -19,6 +19,7 @@ from everfresh.queries.dependencies import derive
 from everfresh.queries.fingerprint import Fingerprint, fingerprint
 from everfresh.queries.outlines import Outline
 from everfresh.queries.replay import detached
+from everfresh.queries.terms import PLAIN, Terms
 from everfresh.queries.volatility import is_relative
 from everfresh.queries.watching import EVERYTHING, Watch
 from everfresh.reading import Wanted
@@ -59,6 +60,7 @@ def plan(
     timeout: float | None,
     aggregates: Mapping[str, BaseExpression] | None = None,
     watch: Watch = EVERYTHING,
+    terms: Terms = PLAIN,
 ) -> Plan:
     """The entry for the answer of *query*.
 
@@ -69,17 +71,19 @@ def plan(
         timeout: seconds; ``None`` is for ever.
         aggregates: unresolved expressions by name, for the form "aggregate".
         watch: which of its conditions count.
+        terms: what else was said of the answer.
 
     Raises:
         Uncacheable: with the reason.
     """
     _refuse_modes(query, using)
-    found = fingerprint(
-        query, form, logical_database(using), point_of_view(using), dict(aggregates or {}), *watch.extra()
-    )
+    view = logical_database(using), point_of_view(using)
+    found = fingerprint(query, form, *view, dict(aggregates or {}), *watch.extra(), *terms.extra())
     clauses = _memory.get(found.identity)
     if clauses is None:
         clauses = _clauses(found, query, using, form, aggregates or {}, watch)
+        if isinstance(clauses, Clauses):
+            clauses = terms.applied(clauses, query.get_meta().model, using)
         _remember(_memory, found.identity, clauses)
     if isinstance(clauses, _Refused):
         raise Uncacheable(clauses.reason)
@@ -89,6 +93,7 @@ def plan(
         clauses=clauses,
         names=tuple([f"{prefix}:t:{name}" for name in clauses.names]),
         timeout=timeout,
+        is_exact=terms.is_exact,
     )
     return Plan(wanted, found.shape)
 

@@ -139,7 +139,7 @@ class EntryContract(StoreHooks):
         assert (snapshot.entry, snapshot.versions) == (b"entry", fill.versions)
 
     def test_dropped_entries_are_gone(self) -> None:
-        """drop forgets the entries of the keys it is given, and neither other entries nor tags nor leases."""
+        """Drop forgets the entries of the keys it is given, and neither other entries nor tags nor leases."""
         others = f"other{self.key}", f"third{self.key}"
         lease = self.lease()
         versions = self.store.begin_fill(self.key, self.tags, 0).versions
