@@ -2,116 +2,25 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.db import connection, transaction
-from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F
 
 import everfresh
-from everfresh.stores import current_store
+from tests.counting import Counts, counting
 from tests.library.models import Author, Book, Tagging
 from tests.library.models import Tag as Label
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-TRIPS = ("read", "begin_fill", "fill", "release", "mark", "done")
-
-
-class Counts:
-    """What a block of work cost."""
-
-    def __init__(self) -> None:
-        self.trips: list[str] = []
-        self.asked = 0
-        self.under_way = 0
-        self.on_redis = type(current_store().store).__name__ == "RedisStore"
-        self.statements: list[str] = []
-
-    def clear(self) -> None:
-        """Begin to count."""
-        self.trips.clear()
-        self.asked = 0
-        self.statements.clear()
-
-    @property
-    def exchanges(self) -> int:
-        """Round trips over the network. Only Redis has one for each operation; elsewhere operations are counted."""
-        return self.asked if self.on_redis else len(self.trips)
-
-    @property
-    def verbs(self) -> dict[str, int]:
-        """Statements by their first word, without BEGIN and COMMIT, which drivers send in ways of their own."""
-        return dict(Counter(text.split()[0] for text in self.statements if text.split()[0] not in ("BEGIN", "COMMIT")))
-
-
-class _Cursor:
-    """A driver's cursor that notes what it executes."""
-
-    def __init__(self, cursor: Any, note: Callable[[Any], None]) -> None:
-        self.__dict__.update(_cursor=cursor, _note=note)
-
-    def execute(self, sql: Any, *args: Any) -> Any:
-        self._note(sql)
-        return self._cursor.execute(sql, *args)
-
-    def executemany(self, sql: Any, *args: Any) -> Any:
-        self._note(sql)
-        return self._cursor.executemany(sql, *args)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._cursor, name)
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._cursor)
-
 
 @pytest.fixture
 def counts(monkeypatch: pytest.MonkeyPatch, transactional_db: None) -> Counts:
-    """Counts from the store's methods, from Redis's connections and from the database's cursors."""
-    counts = Counts()
-    store = current_store().store
-
-    def counted(name: str) -> Callable[..., Any]:
-        original = getattr(store, name)
-
-        def method(*args: Any) -> Any:
-            # DjangoStore.fill() gives the lease back by its own release(): part of that trip.
-            if not counts.under_way:
-                counts.trips.append(name)
-            counts.under_way += 1
-            try:
-                return original(*args)
-            finally:
-                counts.under_way -= 1
-
-        return method
-
-    for name in TRIPS:
-        monkeypatch.setattr(store, name, counted(name), raising=False)
-    if counts.on_redis:
-        from everfresh.stores import redis
-
-        converse = redis._converse
-
-        def exchange(asked: Any, commands: Sequence[Any]) -> Any:
-            counts.asked += 1
-            return converse(asked, commands)
-
-        monkeypatch.setattr(redis, "_converse", exchange)
-    connection.ensure_connection()
-    owner = type(connection._connections[connection._alias])
-    create = owner.create_cursor
-
-    def create_cursor(self: BaseDatabaseWrapper, *args: Any, **kwargs: Any) -> Any:
-        cursor = create(self, *args, **kwargs)
-        return _Cursor(cursor, lambda sql: counts.statements.append(str(sql).strip()))
-
-    monkeypatch.setattr(owner, "create_cursor", create_cursor)
-    return counts
+    """Nothing counted yet."""
+    return counting(monkeypatch)
 
 
 @pytest.fixture
