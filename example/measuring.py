@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -127,7 +127,8 @@ class Meter:
             return
         self.tally.asked += 1
         self.tally.hits += event.outcome is Outcome.HIT
-        if event.outcome is Outcome.FILL and not connection.in_atomic_block:
+        if event.outcome is Outcome.FILL and not event.label.endswith("()") and not connection.in_atomic_block:
+            # What a method computed was asked of the database by queries that were told of before.
             self._filled(*self._statement)
 
     def _filled(self, sql: str, params: Any) -> None:
@@ -137,7 +138,8 @@ class Meter:
         """
         begin = time.perf_counter()
         self._counting = False
-        with connection.cursor() as cursor:
+        # The driver's own cursor: this question is no part of what the operation reads.
+        with closing(connection.create_cursor()) as cursor:
             cursor.execute(sql, params)
             rows = hashlib.sha256(repr(cursor.fetchall()).encode()).hexdigest()
         query = (sql, repr(params))

@@ -51,6 +51,7 @@ class Places:
         self.dice = random.Random(seed)
         self.continents = list(Continent.objects.order_by("code").values_list("code", flat=True))
         self.countries = Ranked(list(Country.objects.order_by("-population", "iso").values_list("iso", flat=True)))
+        self.codes = dict(Country.objects.values_list("iso", "iso3"))
         cities = City.objects.order_by("-population", "id")
         self.cities = Ranked(list(cities.values_list("id", "name")))
         self.timezones = list(cities.order_by("timezone").values_list("timezone", flat=True).distinct())
@@ -62,6 +63,14 @@ class Places:
     def country(self) -> tuple[str]:
         """A country, likely a large one."""
         return (self.countries.draw(self.dice),)
+
+    def country_code(self) -> tuple[str]:
+        """The code of three letters of one."""
+        return (self.codes[self.countries.draw(self.dice)],)
+
+    def nothing(self) -> tuple[()]:
+        """What needs no place."""
+        return ()
 
     def two_countries(self) -> tuple[str, str]:
         """Two different ones."""
@@ -100,6 +109,9 @@ READS: dict[str, tuple[int, Callable[..., object], Draw]] = {
     "city by primary key": (20, reads.city_page, Places.city),
     "cities by name": (15, reads.cities_called, Places.city_name),
     "top ten of a country": (15, reads.top_cities, Places.country),
+    "country card: published": (10, reads.country_card, Places.country_code),
+    "top fifty: rows": (10, reads.city_cards, Places.country),
+    "continents: one entry": (5, reads.continents, Places.nothing),
     "neighbours' large cities": (8, reads.cities_next_door, Places.country),
     "urban population": (8, reads.urban_population, Places.country),
     "a metropolis: exists": (5, reads.has_metropolis, Places.country),

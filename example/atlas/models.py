@@ -1,8 +1,11 @@
 from django.db import models
+from django.db.models import Sum
+
+from everfresh import CachedTable, CacheModel, cached_method
 
 
-class Continent(models.Model):
-    """One of seven."""
+class Continent(CachedTable):
+    """One of seven, all of which are one entry."""
 
     code = models.CharField(max_length=2, primary_key=True)
     name = models.CharField(max_length=20)
@@ -11,8 +14,8 @@ class Continent(models.Model):
         return self.name
 
 
-class Country(models.Model):
-    """A country and the numbers the atlas prints of it."""
+class Country(CacheModel):
+    """A country and the numbers the atlas prints of it: in the cache as soon as it is saved."""
 
     iso = models.CharField(max_length=2, primary_key=True)
     iso3 = models.CharField(max_length=3, unique=True)
@@ -30,6 +33,17 @@ class Country(models.Model):
 
     def __str__(self):
         return self.name
+
+    def publish(self):
+        """Travellers know its code of three letters."""
+        super().publish()
+        self.publish_by("iso3")
+
+    @cached_method
+    def urban_share(self):
+        """How many of its people, in percent, live in the cities of this atlas."""
+        people = self.cities.aggregate(people=Sum("population"))["people"] or 0
+        return 100 * people // max(self.population, 1)
 
 
 class City(models.Model):

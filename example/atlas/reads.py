@@ -32,6 +32,23 @@ def city_page(pk: int) -> City | None:
         return None
 
 
+def country_card(iso3: str) -> dict[str, Any]:
+    """A published country by its other code, and what a method of its own computes."""
+    country = Country.cached.get(iso3=iso3)
+    return {"country": country, "urban": country.urban_share()}
+
+
+def continents() -> list[Continent]:
+    """All of them."""
+    return list(Continent.cached.all())
+
+
+def city_cards(iso: str) -> list[City]:
+    """The fifty largest cities of a country and the country itself, each from an entry of its own row."""
+    cities = City.objects.filter(country=iso).select_related("country")
+    return list(cities.order_by("-population", "id")[:50].cache(rows=True))
+
+
 def top_cities(iso: str) -> list[City]:
     """The ten largest cities of a country."""
     return list(City.objects.filter(country=iso).order_by("-population", "id")[:10].cache())

@@ -8,5 +8,8 @@ class PlainConfig(AppConfig):
     name = "example.plain"
 
     def ready(self):
-        """Let queries say ``.cache()``, to no effect."""
-        QuerySet.cache = lambda queryset: queryset
+        """Let queries say ``.cache()`` and models publish themselves, to no effect."""
+        from everfresh import CacheModel
+
+        QuerySet.cache = lambda queryset, **_: queryset
+        CacheModel.publish = CacheModel.publish_by = lambda *_: None

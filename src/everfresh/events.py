@@ -38,7 +38,7 @@ class Read:
     """Why, for ``BYPASS`` and ``MISS``."""
 
     label: str = ""
-    """The model read, as ``app.Model``."""
+    """The model read, as ``app.Model``; of a computation its own name, as ``app.Model.method()``."""
 
 
 @dataclass(frozen=True, slots=True)

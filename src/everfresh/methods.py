@@ -16,7 +16,7 @@ from everfresh.conf import seconds, settings
 from everfresh.exceptions import Unencodable
 from everfresh.keys import digest, encode
 from everfresh.policies import cache
-from everfresh.recorded import is_private, read_recorded
+from everfresh.recorded import read_recorded, reason_to_bypass
 from everfresh.recording import note_untracked
 
 __all__ = ["cached_method", "decorated", "denormalized_field", "needs_no_arguments", "recompute"]
@@ -94,7 +94,7 @@ def needs_no_arguments(method: Any) -> bool:
 
 def _read(instance: Model, method: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, fresh: bool) -> Any:
     function = getattr(method, _TARGET)
-    if instance.pk is None or is_private():
+    if instance.pk is None or reason_to_bypass():
         return function(instance, *args, **kwargs)
 
     def compute() -> Any:

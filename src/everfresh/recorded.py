@@ -17,7 +17,7 @@ from django.db.models import QuerySet
 
 from everfresh import codec
 from everfresh.conf import settings
-from everfresh.events import Outcome
+from everfresh.events import Outcome, Read, emit
 from everfresh.exceptions import Unencodable
 from everfresh.journal import journal_of
 from everfresh.reading import Answer
@@ -25,7 +25,7 @@ from everfresh.recording import Dependencies, Named, Recording, current_recordin
 from everfresh.stores import NO_KEY, Store, current_store
 from everfresh.switches import is_disabled
 
-__all__ = ["depends_on_writes", "is_private", "read_recorded"]
+__all__ = ["depends_on_writes", "read_recorded", "reason_to_bypass"]
 
 T = TypeVar("T")
 
@@ -57,13 +57,19 @@ def read_recorded(
         timeout: seconds; ``None`` is for ever, 0 stores nothing.
         compute: called at most once.
         also: clauses of what is read by ways that nobody can follow.
-        label: what to call it in warnings.
+        label: what to call it in events and warnings.
         fresh: compute and store it anew, whatever is stored.
     """
-    if not settings().enabled or is_disabled():
-        return Answer(compute(), Outcome.BYPASS, "the cache is switched off")
-    if is_private():
-        return Answer(compute(), Outcome.BYPASS, "a transaction has written, or reads a snapshot")
+    answer = _read(key, timeout, compute, also, label, fresh)
+    emit(Read(answer.outcome, answer.reason, label))
+    return answer
+
+
+def _read(
+    key: str, timeout: float | None, compute: Callable[[], T], also: Iterable[Named], label: str, fresh: bool
+) -> Answer[T]:
+    if reason := reason_to_bypass():
+        return Answer(compute(), Outcome.BYPASS, reason)
     store = current_store()
     if not fresh:
         found = _stored(store, key, timeout)
@@ -77,13 +83,15 @@ def depends_on_writes(names: Iterable[str]) -> frozenset[Named]:
     return frozenset(frozenset({frozenset({name})}) for name in names)
 
 
-def is_private() -> bool:
-    """Is a transaction open whose answers are its own: it wrote what nobody else may see, or sees what is old?"""
+def reason_to_bypass() -> str:
+    """Why a computation is nobody else's here and now; empty when it is not."""
+    if not settings().enabled or is_disabled():
+        return "the cache is switched off"
     for connection in connections.all(initialized_only=True):
         journal = journal_of(connection)
         if journal.in_transaction and (journal.reads_snapshot or not journal.is_empty):
-            return True
-    return False
+            return "a transaction has written, or reads a snapshot"
+    return ""
 
 
 def _stored(store: Store, key: str, timeout: float | None) -> tuple[Any] | None:
@@ -170,8 +178,8 @@ def _reason_not_to_store(recorded: Recording, timeout: float | None, label: str)
         return "what it read changed while it was computed"
     if len(recorded.versions) > _MOST_NAMES:
         return f"it depends on {len(recorded.versions)} tags, more than the limit of {_MOST_NAMES}"
-    if is_private():
-        return "a transaction has written, or reads a snapshot"
+    if reason := reason_to_bypass():
+        return reason
     dependencies = Dependencies.of(recorded.clauses)
     if dependencies.stale([recorded.versions[name] is None for name in dependencies.names]):
         return "a writer is about to commit"
