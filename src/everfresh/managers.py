@@ -73,7 +73,7 @@ class CacheQuerySet(QuerySet[_M]):
         Source: ormcache's batch fetch (OC-10, OC-11, OC-19), cachemodel's ``get_many``.
         """
         keys = list(keys)
-        found = cache(self, rows=True).in_bulk(keys)
+        found = cache(self, rows=True).order_by().in_bulk(keys)
         to_python = self.model._meta.pk.to_python
         return {key: found[key] for key in map(to_python, keys) if key in found}
 
