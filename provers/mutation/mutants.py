@@ -303,4 +303,33 @@ MUTANTS = [
         new="if part := '':",
         tests=f"{QUERIES} tests/test_policies.py",
     ),
+    # Rows
+    Mutant(
+        rule="what was read before holds still when more is read",
+        file="reading.py",
+        old="                raise Moved(wanted.key)",
+        new="                pass",
+        tests="tests/rows/test_races.py",
+    ),
+    Mutant(
+        rule="rows that came with a list are stored where nothing moved since",
+        file="reading.py",
+        old="                if fenced == [after[name] for name in fences]:",
+        new="                if True:",
+        tests="tests/rows/test_races.py",
+    ),
+    Mutant(
+        rule="an answer that minds deletes is told of them",
+        file="queries/terms.py",
+        old="_CHANGE[tag.kind] in self.expire_on",
+        new="tag.kind is not Kind.DELETED",
+        tests="tests/rows/test_terms.py",
+    ),
+    Mutant(
+        rule="a list that lost an entry is no list",
+        file="rows.py",
+        old=" if len(parts) == len(found) else None",
+        new="",
+        tests="tests/rows/test_many.py",
+    ),
 ]
