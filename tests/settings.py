@@ -113,8 +113,10 @@ INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.sessions",
     "everfresh",
+    "everfresh.compat.cachebot",
     "tests.library",
     "tests.published",
+    "tests.seeds.photos",
 ]
 
 # Tables without migrations are made first, and they may point to these: so these are made without migrations too.

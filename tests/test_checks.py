@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.test import override_settings
+from django.test import modify_settings, override_settings
 
 from everfresh.checks import check_settings
 
@@ -71,3 +71,35 @@ def test_hints() -> None:
     """Each message says the way out."""
     with override_settings(EVERFRESH={"CACHE": "redis", "CACH": 1, "MODELS": {"a.b": {}}}):
         assert all(message.hint for message in check_settings())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "hint"),
+    [
+        pytest.param("CACHEBOT_CACHE_GET", True, "CACHE_GET", marks=pytest.mark.seeds("CB-S1")),
+        pytest.param("CACHEBOT_CACHE_ALL", True, "CACHE_ALL", marks=pytest.mark.seeds("CB-S2")),
+        pytest.param("CACHE_PREFIX", "dev", "PREFIX", marks=pytest.mark.seeds("CB-S3")),
+        pytest.param("CACHEBOT_TABLE_BLACKLIST", (), "EXCLUDE", marks=pytest.mark.seeds("CB-S4")),
+        pytest.param("CACHE_SECONDS", 0, "TIMEOUT", marks=pytest.mark.seeds("CB-S5")),
+        pytest.param("CACHE_INVALIDATION_TIMEOUT", 5, "tombstones", marks=pytest.mark.seeds("CB-S6")),
+        pytest.param("CACHEBOT_DEBUG_RESULTS", True, "FROM_CACHE", marks=pytest.mark.seeds("CB-S7")),
+        pytest.param("CACHEBOT_ENABLE_LOG", True, "cachebot.logger", marks=pytest.mark.seeds("CB-S8")),
+        pytest.param("RUNNING_TESTS", True, "FROM_CACHE", marks=pytest.mark.seeds("CB-S9")),
+        pytest.param("CACHEBOT_LOCAL_CACHE", True, "overlay", marks=pytest.mark.seeds("CB-S10")),
+    ],
+)
+def test_old_settings(name: str, value: object, hint: str) -> None:
+    """Each setting of an old library is named, with what stands for it now."""
+    with override_settings(DEBUG=True, CACHES={"default": LARGE}, EVERFRESH={}, **{name: value}):
+        [message] = check_settings()
+
+    assert message.id == "everfresh.W004"
+    assert message.msg == f"{name} is a setting of cachebot, which Everfresh does not read."
+    assert hint in str(message.hint)
+
+
+def test_old_settings_of_others() -> None:
+    """A name that any project may use is not looked at where cachebot is not."""
+    with modify_settings(INSTALLED_APPS={"remove": ["everfresh.compat.cachebot"]}):
+        assert found(CACHE_SECONDS=5) == []
+        assert [name for name, _ in found(CACHE_SECONDS=5, CACHEBOT_CACHE_ALL=True)] == ["everfresh.W004"] * 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.apps import apps
@@ -24,13 +24,14 @@ def check_settings(**_: Any) -> list[CheckMessage]:
     """Everything that is wrong with ``EVERFRESH``.
 
     ``everfresh.E001`` unknown keys, ``E002`` wrong values, ``E003`` unknown models or fields, ``E004`` unknown cache,
-    ``W001`` locmem in production, ``W002`` a cache that stores nothing, ``W003`` a locmem too small.
+    ``W001`` locmem in production, ``W002`` a cache that stores nothing, ``W003`` a locmem too small, ``W004`` a
+    setting of an old library.
     """
     conf, problems = parse(getattr(django_settings, "EVERFRESH", {}))
     found: list[CheckMessage] = [
         Error(problem.text, hint=problem.hint, id=f"everfresh.{problem.id}") for problem in problems
     ]
-    return [*found, *_check_models(conf), *_check_cache(conf)]
+    return [*found, *_check_models(conf), *_check_cache(conf), *_check_old_names()]
 
 
 def _check_models(conf: Settings) -> Iterator[CheckMessage]:
@@ -90,3 +91,33 @@ def _check_cache(conf: Settings) -> Iterator[CheckMessage]:
             hint="Name another cache in EVERFRESH['CACHE'], or switch off with EVERFRESH['ENABLED'] = False.",
             id="everfresh.W002",
         )
+
+
+_OLD: Mapping[str, Mapping[str, str]] = {
+    "everfresh.compat.cachebot": {
+        "CACHEBOT_CACHE_ALL": 'EVERFRESH = {"CACHE_ALL": True} says the same.',
+        "CACHEBOT_CACHE_GET": 'EVERFRESH = {"CACHE_GET": True} says the same.',
+        "CACHEBOT_DEBUG_RESULTS": 'EVERFRESH = {"FROM_CACHE": True} says the same.',
+        "CACHEBOT_ENABLE_LOG": "Set the logger 'cachebot.logger' to DEBUG in LOGGING.",
+        "CACHEBOT_LOCAL_CACHE": "There is nothing to choose: a transaction has an overlay of its own.",
+        "CACHEBOT_TABLE_BLACKLIST": 'EVERFRESH = {"EXCLUDE": ["app.Model", ...]} says the same, with labels of models.',
+        "CACHE_INVALIDATION_TIMEOUT": "There are no tombstones whose time could be too short.",
+        "CACHE_PREFIX": 'EVERFRESH = {"PREFIX": ...} says the same.',
+        "CACHE_SECONDS": 'EVERFRESH = {"TIMEOUT": ...} says the same, with None for 0.',
+        "RUNNING_TESTS": 'EVERFRESH = {"FROM_CACHE": True} in the settings of the tests says what is left of it.',
+    },
+}
+"""The settings of the old libraries and what to write instead, by the app that stands for the library."""
+
+
+def _check_old_names() -> Iterator[CheckMessage]:
+    for app, names in _OLD.items():
+        own = {name for name in names if name.startswith(app.rpartition(".")[2].upper())}
+        given = {name for name in names if hasattr(django_settings, name)}
+        # Names that others use too count only where the library is, or was.
+        for name in sorted(given if given & own or apps.is_installed(app) else given & own):
+            yield Warn(
+                f"{name} is a setting of {app.rpartition('.')[2]}, which Everfresh does not read.",
+                hint=names[name],
+                id="everfresh.W004",
+            )

@@ -1,0 +1,1 @@
+"""django-cachebot's names. ``INSTALLED_APPS += ["everfresh", "everfresh.compat.cachebot"]``."""

@@ -1,0 +1,1 @@
+"""cachebot's cache backends: Django's own, with a few methods more. Everfresh itself needs none of them."""
