@@ -293,7 +293,8 @@ class Moment:
         self._check(live)
         with computing():
             values = compute()
-        self._is_settled = False
+        # One answer, of one query, is of one moment.
+        self._is_settled = not self._known and len(wanted) == 1
         self._keep(wanted, values, live, body)
         return values
 
