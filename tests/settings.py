@@ -116,6 +116,7 @@ INSTALLED_APPS = [
     "everfresh.compat.cachebot",
     "tests.library",
     "tests.published",
+    "tests.seeds.blog",
     "tests.seeds.photos",
 ]
 

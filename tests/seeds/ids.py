@@ -29,6 +29,6 @@ NOT_BUILT = {
 
 COMING: dict[str, str] = {
     "CM-H2": "built by now?",
-    "OC-18": "built by now?",
+    "OC-18": "Pre-expiration comes with issue 5: one reader computes anew, the others get the old answer.",
 }
 """Must be empty in the end."""
