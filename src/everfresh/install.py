@@ -1,4 +1,6 @@
-"""Every place where Django is changed, and what stands there instead. There are no others.
+"""Every place where Django is changed, and what stands there instead.
+
+There are no others, unless a project asks :mod:`everfresh.compat.cachebot.monkey` for more.
 
 ================================================  ==================================================================
 ``QuerySet`` reads                                ask the read path first, where caching is asked for

@@ -445,6 +445,9 @@ class Asked:
     watch: Watch = EVERYTHING
     """Which conditions its cached answer watches."""
 
+    rows: bool = False
+    """Is it cached as a list that points to rows?"""
+
     def queryset(self) -> QuerySet[Any]:
         """The queryset, built anew."""
         found: QuerySet[Any] = build(self.code)
@@ -452,7 +455,7 @@ class Asked:
 
     def cached(self, queryset: Any) -> Any:
         """*queryset*, cached."""
-        return with_policy(queryset.cache(*self.watch.fields), watch=self.watch)
+        return with_policy(queryset.cache(*self.watch.fields, rows=self.rows), watch=self.watch)
 
     def run(self, queryset: Any) -> Any:
         """The answer, through *queryset*."""
@@ -462,7 +465,7 @@ class Asked:
 
     def __str__(self) -> str:
         text = self.code if self.form == "rows" else f"{self.code}.{self.form}"
-        return text if self.watch == EVERYTHING else f"{text}  # {self.watch}"
+        return text if self.watch == EVERYTHING else f"{text}  # {self.watch}, rows={self.rows}"
 
 
 @st.composite

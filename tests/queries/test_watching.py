@@ -201,7 +201,8 @@ def paths(model: type[Model], depth: int = 1) -> list[str]:
 def watching(read: Asked, data: st.DataObject) -> Asked:
     """The same read, naming some fields."""
     names = st.lists(st.sampled_from(paths(build(read.code).model)), max_size=3)
-    return replace(read, watch=Watch(tuple(data.draw(names)), any_of=data.draw(st.booleans())))
+    watch = Watch(tuple(data.draw(names)), any_of=data.draw(st.booleans()))
+    return replace(read, watch=watch, rows=data.draw(st.booleans()))
 
 
 @pytest.fixture

@@ -215,6 +215,7 @@ def test_a_result_computed_before_a_write_is_not_stored_after_it(photos: list[Ph
             Photo.objects.filter(status=1).update(title="new")
         finally:
             connections.close_all()
+            caches.close_all()
             written.set()
 
     def meanwhile(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from django.db.models import Field, ForeignKey, Model
@@ -47,7 +48,12 @@ def check_fields(model: type[Model], fields: Iterable[str]) -> None:
         FieldError: where one is not; the message names the fields there are.
     """
     for path in fields:
-        Query(model).names_to_path(path.split(LOOKUP_SEP), model._meta, fail_on_missing=True)
+        _check_field(model, path)
+
+
+@lru_cache(maxsize=1_024)
+def _check_field(model: type[Model], path: str) -> None:
+    Query(model).names_to_path(path.split(LOOKUP_SEP), model._meta, fail_on_missing=True)
 
 
 @dataclass(slots=True)
