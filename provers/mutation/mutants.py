@@ -303,6 +303,22 @@ MUTANTS = [
         new="if part := '':",
         tests=f"{QUERIES} tests/test_policies.py",
     ),
+    Mutant(
+        rule="fields that are named leave out conditions, never tables",
+        file="queries/dependencies.py",
+        old="                equalities = watched.kept(alias, facts, equalities)\n",
+        new="                equalities = watched.kept(alias, facts, equalities)\n"
+        "                if watched.watch.fields and alias not in watched.columns:\n"
+        "                    continue\n",
+        tests="tests/queries/test_watching.py",
+    ),
+    Mutant(
+        rule="where no equality counts by itself, any write does",
+        file="queries/outlines.py",
+        old="for group in groups or {frozenset({place.any})})",
+        new="for group in groups)",
+        tests="tests/queries/test_watching.py",
+    ),
     # Rows
     Mutant(
         rule="what was read before holds still when more is read",
