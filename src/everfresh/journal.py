@@ -169,12 +169,14 @@ class Journal:
             del self._frames[depth:]
 
     def rollback_to(self, savepoint: str) -> None:
-        """What was written since a savepoint never happened, and nothing read since then did."""
+        """What was written since a savepoint never happened.
+
+        Neither was what this transaction has read since: the cursor, which the statement passes through, sees to that.
+        """
         if (depth := self._depth(savepoint)) is not None:
             # The savepoint itself stays, until it is released.
             del self._frames[depth + 1 :]
             self._frames[depth].tags.clear()
-        self.discard_answers()
 
     def discard_answers(self) -> None:
         """What was read after an own write is no longer so; what was written is not said to be undone."""

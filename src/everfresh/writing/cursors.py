@@ -62,7 +62,7 @@ def _run_control(connection: BaseDatabaseWrapper, text: str, effect: Effect, run
             if control is Control.ROLLBACK and journal.begun_by_hand:
                 journal.forget()
             elif control in (Control.ROLLBACK, Control.ROLLBACK_TO):
-                # What is left in the journal is invalidated in vain, at worst.
+                # Django's own and the user's. What the latter leaves in the journal is invalidated in vain, at worst.
                 journal.discard_answers()
             return result
         finally:
