@@ -12,9 +12,9 @@ from django.db.models import Model, QuerySet
 
 from everfresh.journal import journal_of
 from everfresh.tables import Facts, Uncertain, canonical, every_table, table, table_of
-from everfresh.tags import Table, Tag
+from everfresh.tags import Tag
 from everfresh.writing.capture import announce
-from everfresh.writing.images import Image, deleted_or_inserted, select_images, updated, whole_table
+from everfresh.writing.images import deleted_or_inserted, select_images, whole_table
 
 __all__ = ["Target", "ainvalidate", "invalidate"]
 
@@ -69,7 +69,8 @@ def _invalidate_instance(instance: Model, using: str) -> None:
             # Deferred, or not as the database holds it.
             _publish(using, facts.name, whole_table(place))
         else:
-            _publish(using, facts.name, _every_change(place, facts, [image]))
+            # As if it had gone and come: that touches whatever any change of it could touch.
+            _publish(using, facts.name, deleted_or_inserted(place, facts, [image]))
 
 
 def _invalidate_queryset(queryset: QuerySet[Model], using: str) -> None:
@@ -84,14 +85,8 @@ def _invalidate_queryset(queryset: QuerySet[Model], using: str) -> None:
                 images = select_images(connections[using], queryset.query, facts, facts.tagged(), lock=None)
             except Uncertain:
                 images = None
-        moved = whole_table(place) if images is None else _every_change(place, facts, images.values())
+        moved = whole_table(place) if images is None else deleted_or_inserted(place, facts, images.values())
         _publish(using, facts.name, moved)
-
-
-def _every_change(place: Table, facts: Facts, images: Iterable[Image]) -> set[Tag]:
-    """The tags of rows of which anything may have changed."""
-    images = list(images)
-    return deleted_or_inserted(place, facts, images) | updated(place, facts, images, facts.fields) if images else set()
 
 
 def _tables_of(target: object, vendor: str) -> Iterator[Facts]:
