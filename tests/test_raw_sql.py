@@ -121,6 +121,15 @@ def test_other_tables_keep_their_entries() -> None:
     assert [Outcome.FILL, Outcome.HIT] == outcomes
 
 
+def test_whole_rows() -> None:
+    """An answer that depends on any write to the table, as all of its rows do, is dropped as those of columns are."""
+    books = Book.objects.cache()
+    assert ["old"] == [book.title for book in books.all()]
+    _run("UPDATE library_book SET title = 'new'")
+
+    assert ["new"] == [book.title for book in books.all()]
+
+
 def test_reading_moves_nothing() -> None:
     """SELECTs of every look leave all entries alone."""
     _run("SELECT 1", "select title from library_book", "WITH a AS (SELECT 1 AS x) SELECT * FROM a")
