@@ -1,6 +1,7 @@
 """Break each rule on purpose and see that a test notices: ``python -m provers.mutation``.
 
-Each mutant is a copy of the library with one edit, put before the installed one on the path.
+Each mutant is a copy of the library with one edit, put before the installed one on the path. First the same tests run
+on a copy without any edit: a test that fails there too would notice nothing.
 """
 
 from __future__ import annotations
@@ -8,59 +9,135 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from provers.mutation.mutants import MUTANTS, Mutant
 
 ROOT = Path(__file__).resolve().parents[2]
 
+TEST_SECONDS = 60
+"""After which a single test of a mutant has failed: it waits for what will never come."""
+
+RUN_SECONDS = 120
+"""After which all tests of a mutant are ended. Then it is noticed only if one of them had failed before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the tests said of one mutant."""
+
+    noticed: bool
+    by: str
+    seconds: float
+
 
 def main() -> int:
     """Run every mutant, show which survived; the exit status tells whether one did."""
     parser = argparse.ArgumentParser(prog="python -m provers.mutation", description=__doc__)
     parser.add_argument("--only", help="mutants whose rule or file holds this text")
+    parser.add_argument("--jobs", type=int, default=1, help="mutants that run at a time")
+    parser.add_argument("--unbroken", action=argparse.BooleanOptionalAction, default=True, help="run that copy first")
     options = parser.parse_args()
     chosen = [each for each in MUTANTS if not options.only or options.only in f"{each.rule} {each.file}"]
+    begun = time.monotonic()
+    if options.unbroken and not _unbroken_passes(chosen):
+        return 1
     survivors = []
-    for mutant in chosen:
+    with ThreadPoolExecutor(options.jobs) as pool:
+        for mutant, outcome in zip(chosen, pool.map(_run, chosen), strict=True):
+            if not outcome.noticed:
+                survivors.append(mutant)
+            verdict = "noticed" if outcome.noticed else "SURVIVED"
+            print(f"{verdict:8} {outcome.seconds:5.0f} s  {mutant.rule}: {outcome.by}", flush=True)
+    seconds = time.monotonic() - begun
+    print(f"{len(chosen)} mutants, {len(chosen) - len(survivors)} noticed, {len(survivors)} survived, {seconds:.0f} s")
+    return 1 if survivors or not chosen else 0
+
+
+def _unbroken_passes(chosen: list[Mutant]) -> bool:
+    for db, store in dict.fromkeys((each.db, each.store) for each in chosen):
+        together = [each.tests.split() for each in chosen if (each.db, each.store) == (db, store)]
+        tests = list(dict.fromkeys(test for each in together for test in each))
         begun = time.monotonic()
-        noticed, line = _run(mutant)
-        if not noticed:
-            survivors.append(mutant)
+        with tempfile.TemporaryDirectory(prefix="everfresh-unbroken-") as scratch:
+            shutil.copytree(ROOT / "src" / "everfresh", Path(scratch) / "everfresh")
+            status, lines = _pytest(Path(scratch), tests, db, store, RUN_SECONDS * 5)
+        verdict = "passes" if status == 0 else "FAILS"
+        said = (_failed(lines) or lines or ["no output"])[-1]
         print(
-            f"{'noticed' if noticed else 'SURVIVED':8} {time.monotonic() - begun:5.0f} s  {mutant.rule}: {line}",
-            flush=True,
+            f"{verdict:8} {time.monotonic() - begun:5.0f} s  the unbroken library, {db} + {store}: {said}", flush=True
         )
-    print(f"mutants: {len(chosen)}, survived: {len(survivors)}")
-    return 1 if survivors else 0
+        if status != 0:
+            return False
+    return True
 
 
-def _run(mutant: Mutant) -> tuple[bool, str]:
+def _run(mutant: Mutant) -> Outcome:
+    begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="everfresh-mutant-") as scratch:
         package = Path(scratch) / "everfresh"
-        shutil.copytree(ROOT / "src" / "everfresh", package, ignore=shutil.ignore_patterns("__pycache__"))
+        # What is compiled already comes along, but for what is edited.
+        shutil.copytree(ROOT / "src" / "everfresh", package)
         file = package / mutant.file
         text = file.read_text()
         if text.count(mutant.old) != 1:
-            return False, f"its edit fits {text.count(mutant.old)} places in {mutant.file}"
+            return Outcome(False, f"its edit fits {text.count(mutant.old)} places in {mutant.file}", 0)
+        for compiled in file.parent.glob(f"__pycache__/{file.stem}.*"):
+            compiled.unlink()
         file.write_text(text.replace(mutant.old, mutant.new))
-        environment = {
-            **os.environ,
-            "PYTHONPATH": scratch,
-            "EVERFRESH_TEST_DB": mutant.db,
-            "EVERFRESH_TEST_STORE": mutant.store,
-        }
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:randomly", "-p", "no:cacheprovider"]
-        done = subprocess.run(
-            [*command, *mutant.tests.split()], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-        )
-    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    # Exit status 1 is "tests failed"; anything else is our own mistake, and proves nothing.
-    return done.returncode == 1, (failed or done.stdout.splitlines() or ["no output"])[-1][:140]
+        status, lines = _pytest(Path(scratch), mutant.tests.split(), mutant.db, mutant.store, RUN_SECONDS)
+    failed = _failed(lines)
+    said = (failed or lines or ["no output"])[-1][:140]
+    # Exit status 1 is "tests failed", and none is "did not end"; any other is our own mistake, and proves nothing.
+    noticed = status == 1 or (status is None and bool(failed))
+    if status is None:
+        said += f" (ended after {RUN_SECONDS} s)"
+    return Outcome(noticed, said, time.monotonic() - begun)
+
+
+def _pytest(scratch: Path, tests: list[str], db: str, store: str, seconds: float) -> tuple[int | None, list[str]]:
+    """The exit status, or ``None`` where it did not end, and what it printed."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("EVERFRESH_TEST_")}
+    environment |= {
+        "PYTHONPATH": str(scratch),
+        "EVERFRESH_TEST_DB": db,
+        "EVERFRESH_TEST_STORE": store,
+        # What is found with a broken library is no example for later runs.
+        "HYPOTHESIS_STORAGE_DIRECTORY": str(scratch / "hypothesis"),
+    }
+    options = ["-x", "-v", "--no-header", "--tb=no", f"--timeout={TEST_SECONDS}"]
+    # Hypothesis' plugin takes a second, and few of the tests are its own.
+    without = [f"-pno:{plugin}" for plugin in ("randomly", "cacheprovider", "hypothesispytest")]
+    command = [sys.executable, "-m", "pytest", *options, *without, *tests]
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            start_new_session=True,
+        )  # fmt: skip
+        try:
+            status: int | None = process.wait(seconds)
+        except BaseException as error:
+            # With it all that it started: a process that hangs does not stop its servers.
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            status = None
+        output.seek(0)
+        return status, output.read().decode(errors="replace").splitlines()
+
+
+def _failed(lines: list[str]) -> list[str]:
+    named = [line for line in lines if line.startswith(("FAILED ", "ERROR "))]
+    # Without a summary, where it was ended: as each test was said to have failed.
+    return named or [line for line in lines if " FAILED" in line or " ERROR" in line]
 
 
 if __name__ == "__main__":
