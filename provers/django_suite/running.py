@@ -42,10 +42,10 @@ def run_all(suite: Suite, folders: dict[str, Path], *, at_once: int) -> None:
     count = -(-len(suite.labels) // TOGETHER)
     with ExitStack() as stack:
         databases = _Databases(suite.db, stack)
-        caches = _Caches(suite.store, stack)
         pool = stack.enter_context(ThreadPoolExecutor(at_once))
         runs: list[Future[None]] = []
         for kind, folder in folders.items():
+            caches = _Caches(suite.store, stack)
             for earlier in folder.glob("*/outcomes.jsonl"):
                 earlier.unlink()
             for number in range(count):
@@ -54,7 +54,7 @@ def run_all(suite: Suite, folders: dict[str, Path], *, at_once: int) -> None:
                     "cached": kind == "cached",
                     "labels": suite.labels[number::count],
                     "databases": databases.named(f"{kind}_{number}"),
-                    "cache": caches.numbered(number),
+                    "caches": caches.numbered(number),
                 }
                 runs.append(pool.submit(_run, suite.tests, folder / str(number), place))
         for run in runs:
@@ -84,11 +84,16 @@ class _Caches:
         self._server = stack.enter_context(servers.redis_server(*databases)) if store == "redis" else None
 
     def numbered(self, number: int) -> dict[str, Any]:
-        """The cache for Everfresh in the setting CACHES."""
+        """More of the setting CACHES: for Everfresh, and for the tests of the suite that need a Redis."""
         if self._server is None:
             local = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "everfresh"}
-            return {**local, "OPTIONS": {"MAX_ENTRIES": 1_000_000}}
-        return {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": f"{self._server.url}/{number}"}
+            return {"everfresh": {**local, "OPTIONS": {"MAX_ENTRIES": 1_000_000}}}
+        backend = {"BACKEND": "django.core.cache.backends.redis.RedisCache"}
+        # The suite takes the last one, and chooses a database itself where it needs another than the first.
+        return {
+            "everfresh": {**backend, "LOCATION": f"{self._server.url}/{number + 10}"},
+            "redis": {**backend, "LOCATION": self._server.url},
+        }
 
 
 def _run(tests: Path, folder: Path, place: dict[str, Any]) -> None:
