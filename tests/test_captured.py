@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import django
@@ -12,13 +13,15 @@ from django.db import connection, models
 from django.test.utils import isolate_apps
 
 from everfresh.events import Outcome
-from everfresh.tables import describe, forget_tables
+from everfresh.tables import describe, forget_tables, tables_by_name
 from everfresh.writing.capture import changed_by_database
 from tests.library.models import Counted, Everything, Tag
 from tests.protocol.schedule import observed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.conftest import Configure
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -62,6 +65,29 @@ def test_models_that_do_not_agree() -> None:
     assert "amount" in describe("library_counted", connection.vendor).readable  # type: ignore[union-attr]
     with another_model("library_counted", amount=models.TextField()):
         assert "amount" not in describe("library_counted", connection.vendor).readable  # type: ignore[union-attr]
+
+
+def test_decimals_that_the_database_does_not_tell_apart(configure: Configure) -> None:
+    """SQLite keeps 15 digits of a decimal: beyond, what is equal there is not equal in Python."""
+    configure(MODELS={"library.Everything": {"tag_fields": ["decimal"]}})
+    one, other = Decimal("1234567890123456.7890"), Decimal("1234567890123456.7891")
+    equal = Everything.objects.cache().filter(decimal=one)
+    assert 0 == len(equal.all())
+    Everything.objects.create(decimal=other)
+
+    assert len(equal.nocache()) == len(equal.all())
+
+
+def test_foreign_keys_without_an_index() -> None:
+    """Every foreign key has tags: it is what lists of related rows are filtered by."""
+    with another_model("library_loose", tag=models.ForeignKey(Tag, models.CASCADE, db_index=False, related_name="+")):
+        assert ("id", "tag_id") == describe("library_loose", connection.vendor).tag_columns  # type: ignore[union-attr]
+
+
+def test_tables_of_mixed_case() -> None:
+    """SQL text names a table in any case, in quotes and out of them."""
+    with another_model('library"."Mixed'):
+        assert ('library"."Mixed',) == tables_by_name(connection.vendor)["mixed"]
 
 
 def test_fields_of_unknown_classes_name_no_rows() -> None:

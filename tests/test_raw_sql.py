@@ -12,6 +12,9 @@ import everfresh
 from everfresh.events import Outcome
 from tests.library.models import Author, Book, Publisher
 from tests.protocol.schedule import observed
+from tests.transactions.conftest import Elsewhere, elsewhere
+
+__all__ = ["elsewhere"]
 
 BOOK = "library_book"
 
@@ -317,6 +320,16 @@ def test_copy_from(block: Callable[..., None], postgresql: None) -> None:
             copy.write_row(["R", "NL"])
 
     block(write)
+
+
+def test_copy_while_others_read(postgresql: None, elsewhere: Elsewhere) -> None:
+    """Until its block is over nobody stores what it is about to change."""
+    statement = "COPY library_publisher (name, country) FROM STDIN"
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.write_row(["Q", "NL"])
+        assert ["P"] == elsewhere(_names)
+
+    assert ["P", "Q"] == _names()
 
 
 def test_copy_that_fails(postgresql: None) -> None:

@@ -1,0 +1,60 @@
+"""Queries that say less, or more, than their lookups and joins look like (DESIGN section 3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import IntegerField
+from django.db.models.lookups import Exact
+from django.test.utils import register_lookup
+
+from tests.library.models import Author, Book, Review
+
+if TYPE_CHECKING:
+    from tests.conftest import Configure
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class AtLeast(Exact):  # type: ignore[type-arg]
+    """Somebody's own lookup, made of Django's "equals"."""
+
+    lookup_name = "at_least"
+
+    def get_rhs_op(self, connection: Any, rhs: str) -> str:
+        """Another operator."""
+        return f">= {rhs}"
+
+
+@pytest.mark.parametrize("value", [2, True])
+def test_lookup_of_ones_own(value: object) -> None:
+    """A class made of "equals" need not mean it: its value names no rows."""
+    author = Author.objects.create(name="a")
+    with register_lookup(IntegerField, AtLeast):
+        books = Book.objects.cache().filter(status__at_least=value)
+        assert not books.all()
+        Book.objects.create(author=author, status=3)
+
+        assert [3] == [book.status for book in books.all()]
+
+
+def test_generic_relation() -> None:
+    """The content type is no filter and no join column, and stands in the join all the same."""
+    book = Book.objects.create(author=Author.objects.create(name="a"))
+    book.reviews.create(stars=5)
+    praised = Book.objects.cache().filter(reviews__stars=5).values_list("pk", flat=True)
+    assert [book.pk] == list(praised.all())
+    Review.objects.update(content_type=ContentType.objects.get_for_model(Author))
+
+    assert [] == list(praised.all())
+
+
+def test_rules_are_part_of_the_key(configure: Configure) -> None:
+    """Entries that were made under other rules have other keys."""
+    keys = [Book.objects.filter(pages=1).cache().explain_cache().key]
+    configure(MODELS={"library.Book": {"tag_fields": ["pages"]}})
+    keys += [Book.objects.filter(pages=1).cache().explain_cache().key]
+
+    assert keys[0] != keys[1]
