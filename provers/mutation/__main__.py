@@ -1,7 +1,7 @@
 """Break each rule on purpose and see that a test notices: ``python -m provers.mutation``.
 
-Each mutant is a copy of the library with one edit, put before the installed one on the path. First the same tests run
-on a copy without any edit: a test that fails there too would notice nothing.
+Each mutant is a copy of the library with one edit, put before the installed one on the path. All their tests run on a
+copy without any edit too: a test that fails there would notice nothing.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ TEST_SECONDS = 60
 RUN_SECONDS = 120
 """After which all tests of a mutant are ended. Then it is noticed only if one of them had failed before."""
 
+UNBROKEN_SECONDS = 900
+"""After which all tests together are ended."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -42,41 +45,40 @@ def main() -> int:
     """Run every mutant, show which survived; the exit status tells whether one did."""
     parser = argparse.ArgumentParser(prog="python -m provers.mutation", description=__doc__)
     parser.add_argument("--only", help="mutants whose rule or file holds this text")
-    parser.add_argument("--jobs", type=int, default=1, help="mutants that run at a time")
-    parser.add_argument("--unbroken", action=argparse.BooleanOptionalAction, default=True, help="run that copy first")
+    parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="mutants that run at a time")
     options = parser.parse_args()
     chosen = [each for each in MUTANTS if not options.only or options.only in f"{each.rule} {each.file}"]
     begun = time.monotonic()
-    if options.unbroken and not _unbroken_passes(chosen):
-        return 1
     survivors = []
     with ThreadPoolExecutor(options.jobs) as pool:
+        unbroken = [pool.submit(_run_unbroken, *both, chosen) for both in {(each.db, each.store) for each in chosen}]
         for mutant, outcome in zip(chosen, pool.map(_run, chosen), strict=True):
             if not outcome.noticed:
                 survivors.append(mutant)
-            verdict = "noticed" if outcome.noticed else "SURVIVED"
-            print(f"{verdict:8} {outcome.seconds:5.0f} s  {mutant.rule}: {outcome.by}", flush=True)
-    seconds = time.monotonic() - begun
-    print(f"{len(chosen)} mutants, {len(chosen) - len(survivors)} noticed, {len(survivors)} survived, {seconds:.0f} s")
-    return 1 if survivors or not chosen else 0
+            _tell("noticed" if outcome.noticed else "SURVIVED", outcome, mutant.rule)
+        for future in unbroken:
+            _tell("FAILED" if future.result().noticed else "passed", future.result(), "no rule is broken")
+    failed = any(future.result().noticed for future in unbroken)
+    print(
+        f"{len(chosen)} mutants, {len(chosen) - len(survivors)} noticed, {len(survivors)} survived;"
+        f" the unbroken library {'FAILED' if failed else 'passed'}; {time.monotonic() - begun:.0f} s"
+    )
+    return 1 if survivors or failed or not chosen else 0
 
 
-def _unbroken_passes(chosen: list[Mutant]) -> bool:
-    for db, store in dict.fromkeys((each.db, each.store) for each in chosen):
-        together = [each.tests.split() for each in chosen if (each.db, each.store) == (db, store)]
-        tests = list(dict.fromkeys(test for each in together for test in each))
-        begun = time.monotonic()
-        with tempfile.TemporaryDirectory(prefix="everfresh-unbroken-") as scratch:
-            shutil.copytree(ROOT / "src" / "everfresh", Path(scratch) / "everfresh")
-            status, lines = _pytest(Path(scratch), tests, db, store, RUN_SECONDS * 5)
-        verdict = "passes" if status == 0 else "FAILS"
-        said = (_failed(lines) or lines or ["no output"])[-1]
-        print(
-            f"{verdict:8} {time.monotonic() - begun:5.0f} s  the unbroken library, {db} + {store}: {said}", flush=True
-        )
-        if status != 0:
-            return False
-    return True
+def _tell(verdict: str, outcome: Outcome, rule: str) -> None:
+    print(f"{verdict:8} {outcome.seconds:5.0f} s  {rule}: {outcome.by}", flush=True)
+
+
+def _run_unbroken(db: str, store: str, mutants: list[Mutant]) -> Outcome:
+    """Noticed is any failure, of the tests or of us."""
+    begun = time.monotonic()
+    tests = {test: None for each in mutants if (each.db, each.store) == (db, store) for test in each.tests.split()}
+    with tempfile.TemporaryDirectory(prefix="everfresh-unbroken-") as scratch:
+        shutil.copytree(ROOT / "src" / "everfresh", Path(scratch) / "everfresh")
+        status, lines = _pytest(Path(scratch), list(tests), db, store, UNBROKEN_SECONDS)
+    said = (_failed(lines) or lines or ["no output"])[-1][:140]
+    return Outcome(status != 0, f"{db} + {store}: {said}", time.monotonic() - begun)
 
 
 def _run(mutant: Mutant) -> Outcome:

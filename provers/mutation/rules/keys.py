@@ -28,7 +28,7 @@ MUTANTS = [
         file="queries/plan.py",
         old='        key=f"{prefix}:q:{found.identity}{clauses.digest}",',
         new='        key=f"{prefix}:q:{found.identity}",',
-        tests=f"{KEYS} tests/test_policies.py tests/matrix/test_precision.py",
+        tests="tests/test_clauses.py",
     ),
     Mutant(
         rule="the database is part of a key",

@@ -75,7 +75,7 @@ MUTANTS = [
         file="writing/cursors.py",
         old="                _Spanning(written(connection, names), function(*args, **kwargs))",
         new="                [written(connection, names).__enter__(), function(*args, **kwargs)][1]",
-        tests=RAW,
+        tests=f"{RAW}::test_copy_while_others_read",
         db="postgresql",
     ),
     Mutant(
@@ -83,7 +83,7 @@ MUTANTS = [
         file="tables.py",
         old="known.setdefault(last.casefold(), [])",
         new="known.setdefault(last, [])",
-        tests="tests/test_raw_sql.py tests/matrix/test_matrix.py::test_after[raw_mixed_case]",
+        tests="tests/test_captured.py",
     ),
     # Statements
     Mutant(

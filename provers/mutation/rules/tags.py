@@ -9,7 +9,6 @@ __all__ = ["MUTANTS"]
 PRECISION = "tests/matrix/test_precision.py"
 CLAUSES = "tests/queries/test_dependencies.py"
 MATRIX = "tests/matrix/test_matrix.py::test_after"
-SOUNDNESS = "tests/queries/test_soundness.py"
 
 MUTANTS = [
     # Which columns have tags
@@ -18,7 +17,7 @@ MUTANTS = [
         file="tables.py",
         old="            or field.is_relation\n",
         new="",
-        tests=f"{PRECISION} {CLAUSES}",
+        tests="tests/test_captured.py",
     ),
     Mutant(
         rule="indexed columns have tags",
@@ -140,7 +139,7 @@ MUTANTS = [
         file="tables.py",
         old="(target.max_digits or 0) > _EXACT_DIGITS:",
         new="False:",
-        tests=f"{SOUNDNESS}::test_decimals_that_sqlite_does_not_tell_apart",
+        tests="tests/test_captured.py",
     ),
     Mutant(
         rule="a moment is named in UTC",
