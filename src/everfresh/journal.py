@@ -31,6 +31,9 @@ class _Frame:
     """What was written since one savepoint."""
 
     savepoint: str | None
+    is_transaction: bool = False
+    """Did SQLite begin with this savepoint, so that to release it is to commit?"""
+
     tags: dict[str, None] = field(default_factory=dict)
 
 
@@ -97,6 +100,11 @@ class Journal:
         """Has this transaction written nothing that is known of?"""
         return not any(frame.tags for frame in self._frames)
 
+    @property
+    def written(self) -> list[str]:
+        """The names of all tags that this transaction has written under."""
+        return list(dict.fromkeys(name for frame in self._frames for name in frame.tags))
+
     # Writing
 
     def record(self, names: Iterable[str]) -> None:
@@ -123,8 +131,7 @@ class Journal:
         Raises:
             InvalidationNotSent: before anything is committed, when the policy is ``"raise"``.
         """
-        names = list(dict.fromkeys(name for frame in self._frames for name in frame.tags))
-        with self.publishing(names):
+        with self.publishing(self.written):
             try:
                 yield
             except BaseException:
@@ -157,9 +164,14 @@ class Journal:
 
     # Following the transaction
 
-    def savepoint(self, savepoint: str) -> None:
-        """A savepoint was made."""
-        self._frames.append(_Frame(savepoint))
+    def savepoint(self, savepoint: str, *, is_transaction: bool = False) -> None:
+        """A savepoint was made, in a transaction or as one."""
+        self._frames.append(_Frame(savepoint, is_transaction))
+
+    def commits(self, savepoint: str) -> bool:
+        """Is to release this savepoint to commit?"""
+        depth = self._depth(savepoint)
+        return depth is not None and self._frames[depth].is_transaction
 
     def release(self, savepoint: str) -> None:
         """A savepoint was released: what was written since belongs to the one around it."""

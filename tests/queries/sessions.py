@@ -33,6 +33,8 @@ _NO_WAITING = {
     "postgresql": "SET lock_timeout = '20ms'",
     "mysql": "SET innodb_lock_wait_timeout = 0",
 }
+_SNAPSHOT: dict[str, Any] = {"postgresql": 3, "mysql": "repeatable read"}
+"""REPEATABLE READ, in the driver's words; SQLite has nothing else."""
 
 
 class Wrong(AssertionError):
@@ -106,10 +108,16 @@ class Session:
         """``atomic``, ``joined``, ``savepoint`` or ``manual``; empty outside of transactions."""
         return self._open[-1][0] if self._open else ""
 
-    def prepare(self) -> None:
-        """Make its connection one that does not wait."""
+    def connect(self, *, snapshot: bool) -> None:
+        """Open its connection anew, as one that does not wait; its transactions see one *snapshot*, or not."""
 
         def work() -> None:
+            connection.close()
+            given = connections.settings["default"]
+            level = _SNAPSHOT.get(connection.vendor) if snapshot else None
+            # Aliases share their settings among threads: another level is for a dictionary of this connection's own.
+            own = {**given, "OPTIONS": {**given["OPTIONS"], "isolation_level": level}}
+            connection.settings_dict = own if level else given
             connection.ensure_connection()
             with closing(connection.create_cursor()) as cursor:
                 cursor.execute(_NO_WAITING[connection.vendor])
@@ -280,11 +288,10 @@ def two_sessions(tally: Tally) -> Iterator[tuple[Session, Session]]:
             caches.close_all()
 
         here, there = Session("here", lambda work: work(), tally), Session("there", elsewhere, tally)
-        here.prepare()
-        there.prepare()
+        here.connect(snapshot=False)
         try:
             yield here, there
         finally:
             elsewhere(close)
-            # Another test's writes may wait.
+            # Other tests' writes may wait.
             connection.close()

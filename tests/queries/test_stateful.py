@@ -39,7 +39,7 @@ QUICK = settings(
     phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
     suppress_health_check=list(HealthCheck),
 )
-THOROUGH = settings(QUICK, max_examples=150, stateful_step_count=40)
+THOROUGH = settings(QUICK, max_examples=30, stateful_step_count=40)
 
 BOTH = st.sampled_from([0, 1])
 READ = st.one_of(everyday_read(), everyday_read(), asked())
@@ -66,11 +66,16 @@ class History(RuleBasedStateMachine):
     @initialize(
         everything=st.booleans(),
         reads=st.lists(READ, min_size=3, max_size=REMEMBERED),
+        snapshot=st.booleans(),
         opened=st.tuples(*[st.sampled_from(["", "atomic", "atomic", "manual"])] * 2),
     )
-    def ask(self, everything: bool, reads: list[Asked], opened: tuple[str, str]) -> None:
-        """Cache what is said to be, or also what relations and writes read by themselves."""
+    def ask(self, everything: bool, reads: list[Asked], snapshot: bool, opened: tuple[str, str]) -> None:
+        """Cache what is said to be, or also what relations and writes read by themselves.
+
+        One connection is at Django's default, READ COMMITTED; the transactions of the other may see a *snapshot*.
+        """
         self._cache_everything(everything)
+        self.sessions[1].connect(snapshot=snapshot)
         self.reads = [read for read in reads if self.sessions[0].is_possible(read)]
         self.look((0, 1))
         for session, kind in zip(self.sessions, opened, strict=True):
