@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
-from django.db.models import IntegerField
+from django.db.models import IntegerField, Max, Subquery
 from django.db.models.lookups import Exact
 from django.test.utils import register_lookup
 
@@ -49,6 +49,21 @@ def test_generic_relation() -> None:
     Review.objects.update(content_type=ContentType.objects.get_for_model(Author))
 
     assert [] == list(praised.all())
+
+
+def test_values_in_a_query_inside_an_aggregate() -> None:
+    """They are copied when the aggregate is resolved: what is derived with one is not taken for another."""
+    authors = [Author.objects.create(name=name, bio="old") for name in "ab"]
+    Book.objects.create(author=authors[0])
+
+    def bio(author: Author) -> str:
+        only = Author.objects.filter(pk=author.pk).values("bio")
+        return str(Book.objects.cache().aggregate(bio=Max(Subquery(only)))["bio"])
+
+    assert ["old", "old"] == [bio(author) for author in authors]
+    Author.objects.filter(name="b").update(bio="new")
+
+    assert ["old", "new"] == [bio(author) for author in authors]
 
 
 def test_rules_are_part_of_the_key(configure: Configure) -> None:
