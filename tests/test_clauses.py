@@ -51,6 +51,19 @@ def test_generic_relation() -> None:
     assert [] == list(praised.all())
 
 
+def test_distinct_on(db_kind: str) -> None:
+    """The columns of DISTINCT ON stand in no expression of the query, and decide which rows come back."""
+    if db_kind != "postgresql":
+        pytest.skip("only PostgreSQL has DISTINCT ON")
+    authors = [Author.objects.create(name=name) for name in "ab"]
+    books = [Book.objects.create(author=authors[0], title="t") for _ in range(2)]
+    titles = Book.objects.cache().order_by().distinct("author").values_list("title", flat=True)
+    assert ["t"] == list(titles.all())
+    Book.objects.filter(pk=books[0].pk).update(author=authors[1])
+
+    assert ["t", "t"] == list(titles.all())
+
+
 def test_values_in_a_query_inside_an_aggregate() -> None:
     """They are copied when the aggregate is resolved: what is derived with one is not taken for another."""
     authors = [Author.objects.create(name=name, bio="old") for name in "ab"]
