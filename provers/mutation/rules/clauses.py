@@ -271,7 +271,7 @@ MUTANTS = [
         file="queries/dependencies.py",
         old="columns = set(facts.fields) if query.distinct_fields else named.get(alias, set())",
         new="columns = named.get(alias, set())",
-        tests=f"{CLAUSES} {PRECISION}",
+        tests="tests/test_clauses.py",
         db="postgresql",
     ),
     # What is not cached
