@@ -35,7 +35,8 @@ def environment(scenario: Scenario, database: dict[str, Any], cache: dict[str, A
         "dawdle": scenario.dawdle,
         "turns": str(scratch / "turn") if scenario.turns else "",
         "simple": scenario.simple,
-        "pause": scenario.pause,
+        "reads_per_write": scenario.reads_per_write,
+        "writers": scenario.writers,
         "seed": secrets.token_hex(4),
     }
     return {**os.environ, "EVERFRESH_PROCESSES": json.dumps(given), "DJANGO_SETTINGS_MODULE": ""}

@@ -60,8 +60,8 @@ class Scenario:
     writers: int = 2
     readers: int = 3
     counters: int = 20
-    pause: float = 0.04
-    """Mean seconds between the writes of one writer."""
+    reads_per_write: float = 10.0
+    """Of all readers and all writers, about: so the share of hits does not depend on what else the machine does."""
 
     mark_seconds: float = 1.0
     """A short mark, so that a run sees many writers die and their marks end."""
@@ -155,8 +155,14 @@ EVERFRESH = [
 ]
 
 DELAYED: dict[str, Any] = {
-    "simple": True, "atomic": 0.0, "dawdle": 0.6, "pause": 0.003, "counters": 2, "writers": 3, "minimum_hits": 0.05,
-}  # fmt: skip
+    "simple": True,
+    "atomic": 0.0,
+    "dawdle": 0.6,
+    "reads_per_write": 2.0,
+    "counters": 2,
+    "writers": 3,
+    "minimum_hits": 0.05,
+}
 """What races need: readers that hold on to an answer, writers that write all the time, few rows."""
 
 EVERFRESH += [Scenario(**DELAYED), Scenario(**DELAYED, suicides=0.02)]

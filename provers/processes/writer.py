@@ -20,6 +20,7 @@ from provers.processes.counting.models import Counter, Step
 __all__ = ["Writer"]
 
 REST_SECONDS = 0.2
+PATIENCE_SECONDS = 0.5
 
 
 class Writer:
@@ -44,11 +45,18 @@ class Writer:
         if kind != "rollback":
             self.board.acknowledge(self.number, counter, steps=kind == "insert")
         self.board.count(self.number, Tally.WRITES)
-        time.sleep(self.random.expovariate(1 / self.given["pause"]))
+        self._wait_for_readers()
 
     def recover(self) -> None:
         """After an error: begin anew."""
         connections.close_all()
+
+    def _wait_for_readers(self) -> None:
+        reads = self.random.expovariate(1 / (self.given["reads_per_write"] * self.given["writers"]))
+        enough = self.board.total(Tally.READS) + reads
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while self.board.total(Tally.READS) < enough and time.monotonic() < deadline:
+            time.sleep(0.001)
 
     def _write(self, kind: str, key: int) -> None:
         if kind == "insert":
