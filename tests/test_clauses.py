@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
-from django.db.models import IntegerField, Max, Subquery
+from django.db.models import Case, F, IntegerField, Max, Min, OrderBy, Q, Subquery, Sum, When
 from django.db.models.lookups import Exact
 from django.test.utils import register_lookup
+from django.utils import timezone
 
-from tests.library.models import Author, Book, Review
+from everfresh.queries.fingerprint import _by_clock
+from tests.library.models import Author, Book, Review, Tagging
 
 if TYPE_CHECKING:
     from tests.conftest import Configure
@@ -77,6 +79,45 @@ def test_values_in_a_query_inside_an_aggregate() -> None:
     Author.objects.filter(name="b").update(bio="new")
 
     assert ["old", "new"] == [bio(author) for author in authors]
+
+
+def test_aggregates_are_told_apart() -> None:
+    """Of the same rows, under the same name."""
+    author = Author.objects.create(name="a")
+    Book.objects.bulk_create([Book(author=author, pages=pages) for pages in (1, 2)])
+    books = Book.objects.cache()
+
+    assert [{"n": 1}, {"n": 2}, {"n": 3}] == [books.aggregate(n=kind("pages")) for kind in (Min, Max, Sum)]
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        pytest.param(F("published__hour").asc(), id="path"),
+        pytest.param(Case(When(Q(published__hour=1), then=1), default=2).asc(), id="condition"),
+    ],
+)
+def test_part_of_a_moment_in_an_expression(order: OrderBy) -> None:
+    """What is the hour depends on the time zone in force, also where a path that is yet to be resolved asks for it."""
+    keys = []
+    for zone in ("UTC", "Asia/Kathmandu"):
+        with timezone.override(zone):
+            keys += [Book.objects.cache().order_by(order).explain_cache().key]
+
+    assert keys[0] != keys[1]
+
+
+def test_part_of_a_moment_in_the_order_of_a_related_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ordering by a relation is ordering by what its model is ordered by."""
+    monkeypatch.setattr(Book._meta, "ordering", ["published__hour"])
+    _by_clock.cache_clear()
+    keys = []
+    for zone in ("UTC", "Asia/Kathmandu"):
+        with timezone.override(zone):
+            keys += [Tagging.objects.cache().order_by("book").explain_cache().key]
+    _by_clock.cache_clear()
+
+    assert keys[0] != keys[1]
 
 
 def test_rules_are_part_of_the_key(configure: Configure) -> None:
