@@ -56,6 +56,8 @@ def main() -> int:
                 print(*recovery.lines(), sep="\n", flush=True)
                 complaints += [f"{scenario} crash: {each}" for each in recovery.complaints()]
     complaints += _blind(outcomes)
+    if not outcomes and not deaths:
+        complaints.append("nothing was run")
     for complaint in complaints:
         print("NOT AS DEMANDED", complaint)
     print(_summary(outcomes, deaths, time.monotonic() - began), "As demanded." if not complaints else "FAILED.")
@@ -105,11 +107,12 @@ def _show(outcome: Outcome) -> None:
 def _summary(outcomes: list[Outcome], deaths: int, seconds: float) -> str:
     ours = [outcome for outcome in outcomes if outcome.scenario.contender == "everfresh"]
     peers = [outcome for outcome in outcomes if outcome.scenario.contender != "everfresh"]
+    exact = [each.window for each in ours if each.scenario.demand is Demand.EXACT]
     return (
         f"{len(ours)} scenarios: {sum(each.reads for each in ours)} reads checked"
         f" ({sum(each.hits for each in ours)} hits), {sum(each.writes for each in ours)} writes,"
-        f" {sum(each.deaths for each in ours) + deaths} deaths, {sum(each.stale for each in ours)} stale,"
-        f" {sum(each.window for each in ours)} in documented windows;"
+        f" {sum(each.deaths for each in ours) + deaths} deaths, {sum(each.stale for each in ours) + sum(exact)} stale,"
+        f" {sum(each.window for each in ours) - sum(exact)} in documented windows;"
         f" peers: {sum(each.reads for each in peers)} reads, {sum(each.stale + each.window for each in peers)} stale;"
         f" {seconds:.0f} s."
     )

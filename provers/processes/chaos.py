@@ -92,7 +92,7 @@ class KillClients(Disaster):
 class Restart(Disaster):
     """Redis is killed, and comes back with nothing, with what it saved just now, or with what it saved long ago."""
 
-    every = 1.2
+    every = 1.6
     expected = ("restarts with nothing", "restarts with a new dump", "restarts with an old dump", "keys come back")
 
     def __init__(self, *args: Any) -> None:
@@ -125,7 +125,7 @@ class Restart(Disaster):
 class Evict(Disaster):
     """``maxmemory`` below what is used: the server throws out keys of every kind, marks and versions among them."""
 
-    every = 0.3
+    every = 0.4
     expected = ("evicted_keys",)
 
     def __init__(self, *args: Any) -> None:
@@ -139,11 +139,13 @@ class Evict(Disaster):
             client.config_set("maxmemory-policy", random.choice(["allkeys-random", "allkeys-lru"]))
             # Some 300 bytes a key: about a tenth of them has to go.
             client.config_set("maxmemory", int(_info(client, "memory")["used_memory"]) - 30 * _size(client))
+            # Full for a while: everything new costs something old. For ever, and there would be no hits to be wrong.
+            time.sleep(0.1)
+            client.config_set("maxmemory", 0)
 
     def end(self) -> dict[str, int]:
         """See `Disaster`."""
         with self.redis as client:
-            client.config_set("maxmemory", 0)
             self.evidence["evicted_keys"] = int(_info(client, "stats")["evicted_keys"]) - self._before
         return super().end()
 
