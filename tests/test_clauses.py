@@ -11,8 +11,8 @@ from django.db.models.lookups import Exact
 from django.test.utils import register_lookup
 from django.utils import timezone
 
-from everfresh.queries.fingerprint import _by_clock
-from tests.library.models import Author, Book, Review, Tagging
+from everfresh.queries.fingerprint import _by_clock, _model_bytes, fingerprint
+from tests.library.models import Author, Book, Review, Tag, Tagging
 
 if TYPE_CHECKING:
     from tests.conftest import Configure
@@ -118,6 +118,24 @@ def test_part_of_a_moment_in_the_order_of_a_related_row(monkeypatch: pytest.Monk
     _by_clock.cache_clear()
 
     assert keys[0] != keys[1]
+
+
+def test_schema_is_part_of_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of other columns or in another order, which an older release has stored, are never asked for."""
+    name = Tag._meta.get_field("name")
+    names = []
+    for owner, attribute, value in [
+        (name, "column", "name"),
+        (name, "column", "label"),
+        (Tag._meta, "ordering", ["-id"]),
+    ]:
+        with monkeypatch.context() as now:
+            now.setattr(owner, attribute, value)
+            _model_bytes.cache_clear()
+            names.append(fingerprint(Tag.objects.all().query).identity)
+    _model_bytes.cache_clear()
+
+    assert 3 == len(set(names))
 
 
 def test_rules_are_part_of_the_key(configure: Configure) -> None:
