@@ -98,14 +98,14 @@ MUTANTS = [
         file="queries/fingerprint.py",
         old="            [(field.attname, field.column, class_path(type(field))) for field in meta.concrete_fields],\n",
         new="",
-        tests=KEYS,
+        tests="tests/test_clauses.py",
     ),
     Mutant(
         rule="a model's own order is part of a key",
         file="queries/fingerprint.py",
         old="            list(meta.ordering or ()),\n",
         new="",
-        tests=KEYS,
+        tests="tests/test_clauses.py",
     ),
     Mutant(
         rule="an instance in a query has no stable bytes",
