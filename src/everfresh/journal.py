@@ -7,6 +7,7 @@ transaction: writes are recorded by savepoint, marked before COMMIT and done aft
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -41,7 +42,8 @@ class Journal:
     """The uncommitted writes of one connection, and the private answers of its transaction."""
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
-        self._connection = connection
+        # Weakly: the connection holds the journal, and Django takes care that none leaves cycles behind.
+        self._connection: BaseDatabaseWrapper = weakref.proxy(connection)
         self._frames = [_Frame(None)]
         self._overlays: dict[bool, LocalStore] = {}
         self._isolation: str | None = None
