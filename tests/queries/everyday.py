@@ -5,6 +5,7 @@ Every relation is followed in both directions, in every way Django has; the digi
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import django
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from tests.queries.strategies import Asked
 from tests.settings import DB
 
-__all__ = ["everyday_read", "everyday_write"]
+__all__ = ["THEMES", "everyday_read", "everyday_write"]
 
 _NODE = "UUID('00000000-0000-0000-0000-00000000000{a}')"
 _OTHER_NODE = "UUID('00000000-0000-0000-0000-00000000000{b}')"
@@ -184,18 +185,27 @@ if DB == "postgresql":
     )
 
 
+THEMES = ("Book", "Author", "Book", "Author", "coauthors", "Tag", "Shop", "Order", "Node", "Review", "stock", "pk={a}")
+"""What many of the reads and writes have in common: those of one theme meet."""
+
+_DIGIT = st.sampled_from(["1", "2", "1", "2", "3"])
+
+
 @st.composite
-def everyday_read(draw: Any) -> Asked:
-    """One of the reads."""
-    code, form = draw(st.sampled_from(READS))
+def everyday_read(draw: Any, theme: str) -> Asked:
+    """One of the reads with the *theme*."""
+    code, form = draw(st.sampled_from(_about(theme, READS)))
     digits = {"a": draw(_DIGIT), "b": draw(_DIGIT)}
     return Asked(code.format(**digits), form.format(**digits))
 
 
 @st.composite
-def everyday_write(draw: Any) -> str:
-    """One of the writes."""
-    return draw(st.sampled_from(WRITES)).format(a=draw(_DIGIT), b=draw(_DIGIT))  # type: ignore[no-any-return]
+def everyday_write(draw: Any, theme: str) -> str:
+    """One of the writes with the *theme*."""
+    code = draw(st.sampled_from(_about(theme, WRITES)))
+    return code.format(a=draw(_DIGIT), b=draw(_DIGIT))  # type: ignore[no-any-return]
 
 
-_DIGIT = st.sampled_from(["1", "2", "3"])
+@cache
+def _about(theme: str, texts: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(text for text in texts if theme in str(text))

@@ -23,7 +23,7 @@ QUICK = settings(
     phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
-THOROUGH = settings(QUICK, max_examples=10_000)
+THOROUGH = settings(QUICK, max_examples=2_000)
 
 
 @pytest.fixture

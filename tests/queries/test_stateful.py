@@ -15,9 +15,10 @@ from django.core.cache import caches
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from hypothesis.strategies import DataObject
 
 from tests.conftest import Configure
-from tests.queries.everyday import everyday_read, everyday_write
+from tests.queries.everyday import THEMES, everyday_read, everyday_write
 from tests.queries.sessions import Session, Tally, two_sessions
 from tests.queries.strategies import Asked, asked
 from tests.queries.world import World, write
@@ -33,17 +34,16 @@ LEAST_HITS = 0.4
 """Of all reads, far more of which come after a write than would in an application."""
 
 QUICK = settings(
-    max_examples=15,
+    max_examples=10,
     stateful_step_count=14,
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
     suppress_health_check=list(HealthCheck),
 )
-THOROUGH = settings(QUICK, max_examples=30, stateful_step_count=40)
+THOROUGH = settings(QUICK, max_examples=100, stateful_step_count=40)
 
 BOTH = st.sampled_from([0, 1])
-READ = st.one_of(everyday_read(), everyday_read(), asked())
-WRITE = st.one_of(everyday_write(), everyday_write(), write())
+DATA = st.data()
 LOOKING = st.sampled_from([(0, 1), (1, 0), (0,), (1,)])
 """Who asks after a step, and in which order: the second may be served what the first has stored."""
 
@@ -57,6 +57,7 @@ class History(RuleBasedStateMachine):
         self.sessions = sessions
         self.tally = sessions[0].tally
         self.tally.examples += 1
+        self.theme = ""
         self.reads: list[Asked] = []
         self._cache_everything = everything
         self._failed = False
@@ -65,18 +66,21 @@ class History(RuleBasedStateMachine):
 
     @initialize(
         everything=st.booleans(),
-        reads=st.lists(READ, min_size=3, max_size=REMEMBERED),
+        theme=st.sampled_from(THEMES),
+        data=DATA,
         snapshot=st.booleans(),
         opened=st.tuples(*[st.sampled_from(["", "atomic", "atomic", "manual"])] * 2),
     )
-    def ask(self, everything: bool, reads: list[Asked], snapshot: bool, opened: tuple[str, str]) -> None:
+    def ask(self, theme: str, data: DataObject, everything: bool, snapshot: bool, opened: tuple[str, str]) -> None:
         """Cache what is said to be, or also what relations and writes read by themselves.
 
         One connection is at Django's default, READ COMMITTED; the transactions of the other may see a *snapshot*.
         """
         self._cache_everything(everything)
         self.sessions[1].connect(snapshot=snapshot)
-        self.reads = [read for read in reads if self.sessions[0].is_possible(read)]
+        self.theme = theme
+        reads = [self.a_read(data) for _ in range(REMEMBERED)]
+        self.reads = [read for read in dict.fromkeys(reads) if self.sessions[0].is_possible(read)]
         self.look((0, 1))
         for session, kind in zip(self.sessions, opened, strict=True):
             if kind:
@@ -84,26 +88,27 @@ class History(RuleBasedStateMachine):
             if kind == "atomic":
                 session.check_at_commit(self.reads)
 
-    @rule(of=BOTH, read=READ, looking=LOOKING)
-    def ask_another(self, of: int, read: Asked, looking: tuple[int, ...]) -> None:
+    @rule(of=BOTH, data=DATA, looking=LOOKING)
+    def ask_another(self, of: int, data: DataObject, looking: tuple[int, ...]) -> None:
         """Ask for something else from now on, instead of what was asked for longest."""
+        read = self.a_read(data)
         if read not in self.reads and self.sessions[of].is_possible(read):
             self.reads = [*self.reads[-REMEMBERED + 1 :], read]
         self.look(looking)
 
     # What happens
 
-    @rule(of=BOTH, code=WRITE, looking=LOOKING, guarded=st.sampled_from([True, True, False]))
-    def write(self, of: int, code: str, looking: tuple[int, ...], guarded: bool) -> None:
+    @rule(of=BOTH, data=DATA, looking=LOOKING, guarded=st.sampled_from([True, True, False]))
+    def write(self, of: int, data: DataObject, looking: tuple[int, ...], guarded: bool) -> None:
         """One write."""
-        self.sessions[of].write(code, guarded=guarded)
+        self.sessions[of].write(self.a_write(data), guarded=guarded)
         self.look(looking)
 
-    @rule(of=BOTH, one=WRITE, other=WRITE, looking=LOOKING)
-    def write_twice(self, of: int, one: str, other: str, looking: tuple[int, ...]) -> None:
+    @rule(of=BOTH, data=DATA, looking=LOOKING)
+    def write_twice(self, of: int, data: DataObject, looking: tuple[int, ...]) -> None:
         """Two writes that nobody reads between, each on its own connection."""
-        self.sessions[of].write(one, guarded=True)
-        self.sessions[1 - of].write(other, guarded=True)
+        for session in (self.sessions[of], self.sessions[1 - of]):
+            session.write(self.a_write(data), guarded=True)
         self.look(looking)
 
     @rule(of=BOTH, kind=st.sampled_from(["atomic", "atomic", "joined", "savepoint", "manual"]), looking=LOOKING)
@@ -151,6 +156,29 @@ class History(RuleBasedStateMachine):
         if seldom == 0:
             caches["default"].clear()
         self.look(looking)
+
+    @precondition(lambda self: self.has_open(""))
+    @rule(of=BOTH, data=DATA, looking=LOOKING, kind=st.sampled_from(["atomic", "savepoint"]), keep=st.booleans())
+    def write_in_a_block(self, of: int, data: DataObject, looking: tuple[int, ...], kind: str, keep: bool) -> None:
+        """A write in a savepoint of its own, read there too, and then kept or not."""
+        session = self.sessions[of] if self.sessions[of].depth else self.sessions[1 - of]
+        depth = session.depth
+        session.begin(kind)
+        session.write(self.a_write(data), guarded=True)
+        self.look(looking)
+        if session.depth > depth:
+            session.end(keep=keep)
+        self.look(looking)
+
+    def a_read(self, data: DataObject) -> Asked:
+        """A read of this history's theme, or any."""
+        every = st.one_of(everyday_read(self.theme), everyday_read(self.theme), everyday_read(""), asked())
+        return data.draw(every)  # type: ignore[no-any-return]
+
+    def a_write(self, data: DataObject) -> str:
+        """A write of this history's theme, or any."""
+        every = st.one_of(everyday_write(self.theme), everyday_write(self.theme), everyday_write(""), write())
+        return data.draw(every)  # type: ignore[no-any-return]
 
     def has_open(self, kind: str) -> bool:
         """Is a block of that kind, or of any, the innermost of a connection?"""
