@@ -26,7 +26,7 @@ ORM = (
     " admin_changelist admin_filters admin_inlines admin_ordering admin_utils admin_widgets admin_docs generic_views"
     " generic_inline_admin inline_formsets modeladmin sessions_tests sites_tests sites_framework flatpages_tests"
     " redirects_tests sitemaps_tests syndication_tests test_client test_client_regress test_utils"
-    " view_tests cache servers user_commands"
+    " view_tests cache servers user_commands postgres_tests admin_custom_urls shortcuts"
 ).split()
 """All that touch the ORM."""
 
