@@ -34,9 +34,10 @@ def test_moments() -> None:
 
 
 def test_moments_without_a_zone() -> None:
-    """Where USE_TZ asks for a zone, Django puts the zone in force into what has none."""
-    with pytest.raises(Uncertain):
-        canonical(models.DateTimeField(), NOON.replace(tzinfo=None))
+    """Where USE_TZ asks for a zone, Django puts the zone in force into what has none, texts and dates included."""
+    for value in (NOON.replace(tzinfo=None), NOON.date(), "2020-01-01", 1):
+        with pytest.raises(Uncertain):
+            canonical(models.DateTimeField(), value)
 
 
 def test_moments_for_dates() -> None:

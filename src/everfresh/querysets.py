@@ -183,10 +183,16 @@ def cached_rows(queryset: QuerySet[Any], policy: Policy) -> list[Any]:
     if planned is None:
         iterable: Any = queryset._iterable_class
         return list(iterable(queryset))
-    answer = _answer(queryset, planned, _ROWS, lambda: query_rows(queryset))
-    results = replay(queryset, answer.value, planned.shape)
-    if settings().from_cache:
-        _tell_origin(results, answer.from_cache)
+    answers: list[Answer[Rows]] = []
+
+    def rows() -> Rows:
+        if not answers:
+            answers.append(_answer(queryset, planned, _ROWS, lambda: query_rows(queryset)))
+        return answers[0].value
+
+    results = replay(queryset, rows, planned.shape)
+    if answers and settings().from_cache:
+        _tell_origin(results, answers[0].from_cache)
     return results
 
 
