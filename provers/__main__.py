@@ -48,8 +48,8 @@ PROVERS = [
     Prover(name="many processes, disasters, peers", arguments=("provers.processes", "--seconds", "10")),
     _suite("Django's own test suite", "--at-once", "2", "--work", "{work}"),
     _suite("… and each hit verified", "--verify", "--plain", "{work}/plain"),
-    _suite("… on PostgreSQL and Redis", "--db", "postgresql", "--store", "redis", "--extent", "core", "--at-once", "2"),
-    _suite("… of the oldest Django", "--store", "redis", "--extent", "core", "--at-once", "2", python=OLDEST),
+    _suite("… on PostgreSQL and Redis", "--db", "postgresql", "--store", "redis", "--at-once", "2"),
+    _suite("… of the oldest Django", "--store", "redis", "--at-once", "2", python=OLDEST),
     Prover(name="other people's applications", arguments=("provers.applications",)),
     Prover(name="mutation", arguments=("provers.mutation",)),
 ]
