@@ -108,13 +108,6 @@ MUTANTS = [
         tests="tests/test_clauses.py",
     ),
     Mutant(
-        rule="an instance in a query has no stable bytes",
-        file="queries/fingerprint.py",
-        old="    ((Model, QuerySet), _refuse),\n",
-        new="    ((Model, QuerySet), _structure),\n",
-        tests=KEYS,
-    ),
-    Mutant(
         rule="the router is asked once for all of a read",
         file="querysets.py",
         old="        queryset._db = queryset.db\n        try:",

@@ -144,15 +144,15 @@ MUTANTS = [
     Mutant(
         rule="a moment is named in UTC",
         file="tables.py",
-        old="    return value.astimezone(UTC) if value.tzinfo else value.replace(fold=0)",
-        new="    return value if value.tzinfo else value.replace(fold=0)",
+        old="value.astimezone(UTC) if value.tzinfo else value.replace(fold=0)",
+        new="value if value.tzinfo else value.replace(fold=0)",
         tests="tests/test_values.py",
     ),
     Mutant(
         rule="a moment of the wrong kind has no name",
         file="tables.py",
-        old="type(value) is not datetime or (value.tzinfo is None) is django_settings.USE_TZ",
-        new="type(value) is not datetime",
+        old="type(value) not in _MOMENTS or (value.tzinfo is None) is django_settings.USE_TZ",
+        new="type(value) not in _MOMENTS",
         tests="tests/test_values.py",
     ),
     Mutant(
@@ -163,18 +163,18 @@ MUTANTS = [
         tests="tests/test_values.py",
     ),
     Mutant(
+        rule="a value of somebody's own class has no name",
+        file="tables.py",
+        old="    if type(name) not in _NAMES:",
+        new="    if False:",
+        tests="tests/regressions/test_applications.py",
+    ),
+    Mutant(
         rule="an expression has no name",
         file="tables.py",
         old='    if hasattr(value, "resolve_expression"):',
         new="    if False:",
         tests="tests/test_values.py",
-    ),
-    Mutant(
-        rule="fields of unknown classes have no tags",
-        file="tables.py",
-        old="    if target is None or type(target) not in _CANONICAL:\n        return False",
-        new="    if target is None:\n        return False",
-        tests="tests/test_captured.py",
     ),
     Mutant(
         rule="models that share a table must agree on a column",

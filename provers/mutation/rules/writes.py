@@ -135,14 +135,7 @@ MUTANTS = [
         tests=f"{MATRIX}[bulk_create_updating_conflicts]",
     ),
     Mutant(
-        rule="a key that only the database knows is not known",
-        file="writing/capture.py",
-        old='raise Uncertain("a key that only the database knows")',
-        new="pass",
-        tests="tests/test_captured.py",
-    ),
-    Mutant(
-        rule="a column left to the database is not known",
+        rule="a column or a key left to the database is not known",
         file="writing/capture.py",
         old='raise Uncertain(f"the column {column} is left to the database")',
         new="value = None",
