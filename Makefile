@@ -26,7 +26,7 @@ test: lint ## Lint, types, layers, then the tests on all corners (ARGS="-k name"
 
 prove: ## Every proof that takes long, on real servers (ARGS="--only mutation" runs one)
 	@$(need) $(servers)
-	@$(env) prove
+	@$(env) prove oldest
 	.venvs/prove/bin/python -m provers $(ARGS)
 
 bench: ## Everfresh beside other caches

@@ -12,9 +12,12 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+
+from tests import servers
 
 __all__ = ["PROVERS", "Prover"]
 
@@ -26,15 +29,27 @@ class Prover:
     name: str
     arguments: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
+    python: Path = Path(sys.executable)
 
+
+OLDEST = Path(__file__).resolve().parents[1] / ".venvs" / "oldest" / "bin" / "python"
+"""Of the oldest Django and the oldest Python at hand, made by ``tools/envs.py oldest``."""
 
 SERVERS = {"EVERFRESH_TEST_DB": "postgresql", "EVERFRESH_TEST_STORE": "redis"}
+
+
+def _suite(name: str, *arguments: str, python: Path = Path(sys.executable)) -> Prover:
+    return Prover(name=name, arguments=("provers.django_suite", *arguments), python=python)
+
 
 PROVERS = [
     Prover(name="tests marked prove", arguments=("pytest", "-q", "-m", "prove"), environment=SERVERS),
     Prover(name="the protocol, exhaustively", arguments=("provers.protocol", "--quick")),
     Prover(name="many processes, disasters, peers", arguments=("provers.processes", "--seconds", "10")),
-    Prover(name="Django's own test suite", arguments=("provers.django_suite", "--no-echo")),
+    _suite("Django's own test suite", "--at-once", "2", "--work", "{work}"),
+    _suite("… and each hit verified", "--verify", "--plain", "{work}/plain"),
+    _suite("… on PostgreSQL and Redis", "--db", "postgresql", "--store", "redis", "--at-once", "2"),
+    _suite("… of the oldest Django", "--store", "redis", "--at-once", "2", python=OLDEST),
     Prover(name="other people's applications", arguments=("provers.applications",)),
     Prover(name="mutation", arguments=("provers.mutation",)),
 ]
@@ -47,11 +62,12 @@ def main() -> int:
     options = parser.parse_args()
     table = Table("prover", "what it tried", "verdict", "time", title="make prove")
     failed = False
+    work = servers.scratch_directory("provers")
     for prover in PROVERS:
         if options.only and not any(text in f"{prover.name} {prover.arguments[0]}" for text in options.only):
             continue
         begun = time.monotonic()
-        status, last = _run(prover)
+        status, last = _run(prover, work)
         failed |= status != 0
         verdict = "proved" if status == 0 else f"FAILED ({status})"
         table.add_row(prover.name, last, verdict, f"{time.monotonic() - begun:.0f} s")
@@ -59,10 +75,12 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def _run(prover: Prover) -> tuple[int, str]:
+def _run(prover: Prover, work: Path) -> tuple[int, str]:
     """Its exit status and the last line it printed; all of it goes to our own output as it comes."""
     print(f"\n== {prover.name}", flush=True)
-    command = [sys.executable, "-m", *prover.arguments]
+    if not prover.python.exists():
+        return 1, f"{prover.python} does not exist: see tools/envs.py"
+    command = [str(prover.python), "-m", *(word.format(work=work) for word in prover.arguments)]
     environment = {**os.environ, **prover.environment}
     last = ""
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:

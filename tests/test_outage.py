@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 
 from everfresh.events import Outcome
 from everfresh.exceptions import InvalidationNotSent
@@ -139,6 +140,31 @@ def test_store_that_fails_only_for_invalidations(outage: Outage) -> None:
     for _ in range(3):
         assert ["new"] == _titles()
     assert outage.guard.unsent
+
+
+def test_store_that_is_back_between_commit_and_done(outage: Outage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was not marked is not trusted by this process, though the store serves it again, until it is done."""
+    assert ["old"] == _titles()
+    done, between = outage.guard.done, []
+
+    def elsewhere() -> list[str]:
+        try:
+            return _titles()
+        finally:
+            connections.close_all()
+
+    def done_later(tags: Sequence[str], writer: str) -> None:
+        outage.ends()
+        with ThreadPoolExecutor(1) as pool:
+            between.append(pool.submit(elsewhere).result(30))
+        done(tags, writer)
+
+    monkeypatch.setattr(outage.guard, "done", done_later)
+    outage.begins("mark")
+    _rename()
+
+    assert [["new"]] == between
+    assert ["new"] == _titles()
 
 
 def test_rollback_during_an_outage(outage: Outage) -> None:

@@ -201,12 +201,23 @@ def test_passes_through(configure: Configure) -> None:
     Tag.objects.create(name="a")
 
     assert outcomes(lambda: list(Tag.objects.iterator())) == []
+    assert outcomes(lambda: Tag.objects.get_or_create(name="a")) == []
     assert outcomes(lambda: list(Tag.objects.raw("SELECT * FROM library_tag"))) == []
     assert outcomes(lambda: Tag.objects.none().count()) == []
     reasons = []
     with listening(lambda event: reasons.append(event.reason) if isinstance(event, Read) else None):
         assert not Tag.objects.filter(id__in=[])
     assert reasons == ["it is always empty, and asks the database nothing"]
+
+
+def test_namespaces(configure: Configure, namespace: str) -> None:
+    """Namespaces keep their entries apart: none takes another's place."""
+    found = []
+    for name in ("one", "two", "one", "two"):
+        configure(PREFIX=f"{namespace}-{name}")
+        found += outcomes(lambda: list(Tag.objects.cache()), times=1)
+
+    assert found == [Outcome.FILL, Outcome.FILL, Outcome.HIT, Outcome.HIT]
 
 
 def test_disabled_block() -> None:

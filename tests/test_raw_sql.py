@@ -12,6 +12,9 @@ import everfresh
 from everfresh.events import Outcome
 from tests.library.models import Author, Book, Publisher
 from tests.protocol.schedule import observed
+from tests.transactions.conftest import Elsewhere, elsewhere
+
+__all__ = ["elsewhere"]
 
 BOOK = "library_book"
 
@@ -119,6 +122,15 @@ def test_other_tables_keep_their_entries() -> None:
     with observed() as outcomes:
         assert (["P"], ["P"]) == (_titles(), _names())
     assert [Outcome.FILL, Outcome.HIT] == outcomes
+
+
+def test_whole_rows() -> None:
+    """An answer that depends on any write to the table, as all of its rows do, is dropped as those of columns are."""
+    books = Book.objects.cache()
+    assert ["old"] == [book.title for book in books.all()]
+    _run("UPDATE library_book SET title = 'new'")
+
+    assert ["new"] == [book.title for book in books.all()]
 
 
 def test_reading_moves_nothing() -> None:
@@ -308,6 +320,16 @@ def test_copy_from(block: Callable[..., None], postgresql: None) -> None:
             copy.write_row(["R", "NL"])
 
     block(write)
+
+
+def test_copy_while_others_read(postgresql: None, elsewhere: Elsewhere) -> None:
+    """Until its block is over nobody stores what it is about to change."""
+    statement = "COPY library_publisher (name, country) FROM STDIN"
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.write_row(["Q", "NL"])
+        assert ["P"] == elsewhere(_names)
+
+    assert ["P", "Q"] == _names()
 
 
 def test_copy_that_fails(postgresql: None) -> None:

@@ -24,7 +24,7 @@ def main() -> int:
     """Run, compare, show."""
     options = _options()
     ours = copy_of_ours(servers.scratch_directory("applications-ours"))
-    chosen = [each for each in APPLICATIONS if not options.only or options.only in each.name]
+    chosen = [each for each in APPLICATIONS if (options.only in each.name if options.only else each.by_default)]
     work = Path(options.work or servers.scratch_directory("applications"))
     found = []
     with ExitStack() as stack:
@@ -42,7 +42,7 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m provers.applications", description=__doc__)
-    parser.add_argument("--only", help="applications whose name holds this text")
+    parser.add_argument("--only", help="applications whose name holds this text; default: all that take few minutes")
     parser.add_argument("--store", choices=["locmem", "redis"], default="locmem")
     parser.add_argument("--django", default=installed_django(), help="a requirement; default: that of this interpreter")
     parser.add_argument("--committed", action="store_true", help="no transaction around each test: all writes commit")
@@ -75,6 +75,7 @@ def _prove(
     place = {
         "label": application.name,
         "settings": application.settings,
+        "configured_by": application.configured_by,
         "cache": cache,
         "verify": float(options.verify),
         "echo": not options.no_echo,

@@ -26,8 +26,14 @@ class Application:
     arguments: tuple[str, ...] = ()
     """For pytest."""
 
+    configured_by: str = ""
+    """Its own function, as ``module:name``, that gives its settings where no module holds them."""
+
     settings: dict[str, Any] = field(default_factory=dict)
     """Settings to replace: what needs a server we have not, and passwords that take their time."""
+
+    by_default: bool = True
+    """Is it run where none is named? Not what takes many minutes."""
 
     minimum_hits: int
     """What a run must at least have served to prove anything. What was only read back to check it is not counted."""
@@ -77,6 +83,44 @@ APPLICATIONS = (
             "pyyaml>=5.3.1,<6.1", "requests", "uritemplate", "importlib-metadata<10", "pytz",
         ),
         arguments=("tests",),
+    ),
+    Application(
+        name="django-simple-history",
+        version="3.13.0",
+        minimum_hits=120,
+        arguments=(
+            "-o", "python_files=test_*.py tests.py",
+            "simple_history/tests/tests", "simple_history/registry_tests/tests.py",
+        ),
+        configured_by="runtests:get_default_settings",
+        settings={"PASSWORD_HASHERS": _QUICK},
+    ),
+    Application(
+        name="django-model-utils",
+        version="5.0.0",
+        minimum_hits=30,
+        requirements=("time-machine",),
+        configuration="setup.cfg",
+        arguments=("tests",),
+        settings={"DATABASES": {"default": _sqlite("default")}},
+    ),
+    Application(
+        name="wagtail",
+        version="8.0.1",
+        by_default=False,
+        minimum_hits=1,
+        requirements=("Jinja2", "freezegun", "responses", "django-pattern-library"),
+        arguments=(
+            "--ds=wagtail.test.settings", "-o", "python_files=test_*.py tests.py",
+            *(
+                f"wagtail/tests/{name}"
+                for name in (
+                    "actions", "permission_policies", "test_collection_model.py", "test_page_model.py",
+                    "test_page_queryset.py", "test_reference_index.py", "test_revision_model.py", "test_workflow.py",
+                )
+            ),
+        ),
+        settings={"PASSWORD_HASHERS": _QUICK},
     ),
 )  # fmt: skip
 """In the order of their running."""

@@ -8,9 +8,28 @@ from typing import Any
 
 from provers.applications.catalogue import Application
 from provers.applications.expected import EXPECTED
-from provers.django_suite.comparing import BAD, Label, Run
+from provers.django_suite.comparing import BAD, Run
 
-__all__ = ["Comparison", "compare"]
+__all__ = ["Comparison", "Figures", "compare"]
+
+
+@dataclass(slots=True)
+class Figures:
+    """Tests by outcome; reads by what became of them."""
+
+    tests: int = 0
+    skipped: int = 0
+    failed_plain: int = 0
+    failed_cached: int = 0
+    new_failures: int = 0
+    hits: int = 0
+    echoes: int = 0
+    fills: int = 0
+    misses: int = 0
+    bypasses: int = 0
+    verified: int = 0
+    minimum: int = 0
+    """Of hits."""
 
 
 @dataclass(slots=True)
@@ -18,7 +37,7 @@ class Comparison:
     """The outcome."""
 
     application: Application
-    figures: Label
+    figures: Figures
     new: dict[str, str]
     """Tests that pass without and fail with Everfresh, and are not expected to: how they fail."""
 
@@ -55,7 +74,7 @@ class Comparison:
 def compare(application: Application, plain: Run, cached: Run, *, minimum: int) -> Comparison:
     """Compare two runs."""
     reads = sum(cached.reads.values(), Counter[str]())
-    figures = Label(
+    figures = Figures(
         hits=reads["hit"], echoes=reads["echo"], fills=reads["fill"], misses=reads["miss"], bypasses=reads["bypass"],
         verified=reads["verified"], minimum=minimum,
     )  # fmt: skip

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,13 @@ def _choose_settings() -> None:
         "PREFIX": suite.namespace,
         "VERIFY": CHOSEN["verify"],
     }
+
+
+def _configure() -> None:
+    """Where the application has a function for its settings and no module, pytest-django finds them configured."""
+    if CHOSEN["configured_by"]:
+        module, _, name = CHOSEN["configured_by"].partition(":")
+        settings.configure(**getattr(import_module(module), name)())
 
 
 def _wrap_setup() -> None:
@@ -168,6 +176,7 @@ def pytest_runtestloop() -> Iterator[None]:
         suite.counts.write()
 
 
+_configure()
 _wrap_setup()
 if CHOSEN["shared"]:
     _share_one()

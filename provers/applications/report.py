@@ -59,4 +59,8 @@ def show(all_found: Sequence[Comparison], title: str) -> None:
     )
     proved = bool(all_found) and all(found.is_proved for found in all_found)
     verdict = "[green]proved[/green]" if proved else "[red]not proved[/red]"
-    out.print(f"{verdict}: {new} new failures, {wrong} wrong answers; {expected} failures expected.")
+    tests, hits = (sum(getattr(each.figures, kind) for each in all_found) for kind in ("tests", "hits"))
+    out.print(
+        f"{verdict}: {tests:,} tests of {len(all_found)} applications, {hits:,} hits, {new} new failures, {wrong} wrong"
+        f" answers; {expected} failures expected."
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from provers.django_suite.expected import EXPECTED
 __all__ = ["MINIMUM", "Comparison", "Label", "Run", "compare"]
 
 MINIMUM = Path(__file__).with_name("minimum_hits.json")
-"""Hits that each label must at least have, or the run proved nothing."""
+"""Hits, and answers read back, that each label must at least have on each database, or the run proved nothing."""
 
 BAD = frozenset({"fail", "error", "unexpected success", "never run"})
 
@@ -33,25 +33,28 @@ class Run:
 
     @classmethod
     def of(cls, folder: Path, labels: Sequence[str] = ()) -> Run:
-        """The run whose files are in *folder*, or its part with these *labels*."""
+        """The run whose files are in *folder*, or one folder down, or its part with these *labels*."""
         outcomes: dict[str, tuple[str, str]] = {}
-        for line in (folder / "outcomes.jsonl").read_text().splitlines():
-            name, status, _, detail = json.loads(line)
-            if labels and not any(f"{_label(name)}.".startswith(f"{label}.") for label in labels):
-                continue
-            if outcomes.get(name, ("",))[0] not in BAD:
-                outcomes[name] = (status, detail)
-        counts: dict[str, Any] = {"reads": {}, "reasons": {}, "wrong": []}
-        if (folder / "counts.json").exists():
-            counts = json.loads((folder / "counts.json").read_text())
-        seconds = json.loads((folder / "run.json").read_text())["seconds"]
-        return cls(
-            outcomes=outcomes,
-            seconds=seconds,
-            reads={label: Counter(reads) for label, reads in counts["reads"].items()},
-            reasons={label: Counter(reasons) for label, reasons in counts["reasons"].items()},
-            wrong=counts["wrong"],
-        )
+        reads: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        reasons: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        wrong: list[dict[str, str]] = []
+        seconds = 0.0
+        for path in sorted([*folder.glob("outcomes.jsonl"), *folder.glob("*/outcomes.jsonl")]):
+            for line in path.read_text().splitlines():
+                name, status, _, detail = json.loads(line)
+                if labels and not any(f"{_label(name)}.".startswith(f"{label}.") for label in labels):
+                    continue
+                if outcomes.get(name, ("",))[0] not in BAD:
+                    outcomes[name] = (status, detail)
+            counts: dict[str, Any] = {"reads": {}, "reasons": {}, "wrong": []}
+            if path.with_name("counts.json").exists():
+                counts = json.loads(path.with_name("counts.json").read_text())
+            for label in counts["reads"]:
+                reads[label].update(counts["reads"][label])
+                reasons[label].update(counts["reasons"].get(label, {}))
+            wrong += counts["wrong"]
+            seconds += json.loads(path.with_name("run.json").read_text())["seconds"]
+        return cls(outcomes=outcomes, seconds=seconds, reads=reads, reasons=reasons, wrong=wrong)
 
 
 @dataclass(slots=True)
@@ -69,12 +72,13 @@ class Label:
     misses: int = 0
     bypasses: int = 0
     verified: int = 0
-    minimum: int = 0
+    least_hits: int = 0
+    least_echoes: int = 0
 
     @property
-    def served(self) -> int:
-        """How often a test was given what had been in the store."""
-        return self.hits + self.echoes
+    def has_too_few(self) -> bool:
+        """Was too little of what the tests were given in the store before?"""
+        return self.hits < self.least_hits or self.echoes < self.least_echoes
 
 
 @dataclass(slots=True)
@@ -101,7 +105,7 @@ class Comparison:
     @property
     def too_few_hits(self) -> list[str]:
         """Labels that have not the hits they need to prove anything."""
-        return [name for name, label in self.labels.items() if label.served < label.minimum]
+        return [name for name, label in self.labels.items() if label.has_too_few]
 
     @property
     def is_proved(self) -> bool:
@@ -131,19 +135,18 @@ class Comparison:
         return Label(**sums)
 
 
-def compare(plain: Run, cached: Run, *, whole: bool) -> Comparison:
+def compare(plain: Run, cached: Run, least: Mapping[str, Mapping[str, int]]) -> Comparison:
     """Compare two runs.
 
     Args:
         plain: without Everfresh.
         cached: with it.
-        whole: are they of whole labels, so that a minimum of hits can be asked of each?
+        least: the ``hits`` and ``echoes`` that are asked of each label.
     """
     labels: defaultdict[str, Label] = defaultdict(Label)
     new: dict[str, str] = {}
     expected: dict[str, str] = {}
     needless = []
-    minimum = json.loads(MINIMUM.read_text()) if MINIMUM.exists() and whole else {}
     for name in sorted(cached.outcomes.keys() | plain.outcomes.keys()):
         before = plain.outcomes.get(name, ("never run", ""))[0]
         after, detail = cached.outcomes.get(name, ("never run", ""))
@@ -162,11 +165,12 @@ def compare(plain: Run, cached: Run, *, whole: bool) -> Comparison:
             expected[name] = EXPECTED[name]
         elif name in EXPECTED and before not in BAD:
             needless.append(name)
+    for name in least:
+        labels[name].least_hits, labels[name].least_echoes = (least[name].get(kind, 0) for kind in ("hits", "echoes"))
     for name, row in labels.items():
         reads = cached.reads.get(name, Counter())
         row.hits, row.fills, row.misses, row.bypasses = (reads[key] for key in ("hit", "fill", "miss", "bypass"))
         row.echoes, row.verified = reads["echo"], reads["verified"]
-        row.minimum = minimum.get(name, 0)
     reasons = Counter[str]()
     for found in cached.reasons.values():
         reasons.update(found)

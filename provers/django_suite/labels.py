@@ -1,8 +1,10 @@
-"""Which labels of the suite are run where none is named: all that touch the ORM."""
+"""Which labels of the suite are run where none is named."""
 
 from __future__ import annotations
 
-__all__ = ["ORM"]
+from pathlib import Path
+
+__all__ = ["CORE", "EXTENTS", "ORM", "labels_of"]
 
 ORM = (
     "queries expressions aggregation aggregation_regress annotations lookup prefetch_related select_related"
@@ -24,5 +26,32 @@ ORM = (
     " admin_changelist admin_filters admin_inlines admin_ordering admin_utils admin_widgets admin_docs generic_views"
     " generic_inline_admin inline_formsets modeladmin sessions_tests sites_tests sites_framework flatpages_tests"
     " redirects_tests sitemaps_tests syndication_tests test_client test_client_regress test_utils"
-    " view_tests cache servers user_commands"
+    " view_tests cache servers user_commands postgres_tests admin_custom_urls shortcuts"
 ).split()
+"""All that touch the ORM."""
+
+CORE = (
+    "queries expressions aggregation annotations lookup prefetch_related select_related many_to_many many_to_one"
+    " one_to_one m2m_through model_inheritance delete update bulk_create basic get_or_create transactions composite_pk"
+    " foreign_object generic_relations multiple_database model_fields serializers fixtures timezones defer"
+    " filtered_relation raw_query select_for_update db_functions custom_managers contenttypes_tests async"
+    " postgres_tests distinct_on_fields proxy_models model_forms sessions_tests generic_views"
+).split()
+"""Those with the most to get wrong, for a run of few minutes."""
+
+APART = {"gis_tests", "test_runner", "test_runner_apps"}
+"""They need libraries of their own, or run suites of their own."""
+
+EXTENTS = ("core", "orm", "whole")
+
+
+def labels_of(extent: str, tests: Path, db: str) -> list[str]:
+    """The labels of an *extent* of the suite in *tests* that run on *db*."""
+    chosen = {"core": CORE, "orm": ORM}.get(extent) or _all(tests)
+    return [label for label in chosen if (label, db) != ("postgres_tests", "sqlite")]
+
+
+def _all(tests: Path) -> list[str]:
+    packages = (path.parent for path in tests.glob("*/__init__.py"))
+    tested = (path.name for path in packages if any(path.glob("**/test*.py")))
+    return sorted(name for name in tested if name not in APART)

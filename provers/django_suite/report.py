@@ -21,7 +21,7 @@ def show(found: Comparison, *, details: bool) -> None:
     for column in COLUMNS:
         table.add_column(column, justify="right")
     for name, label in found.labels.items():
-        few = " [red]too few[/red]" if label.served < label.minimum else ""
+        few = " [red]too few[/red]" if name in found.too_few_hits else ""
         table.add_row(name + few, *_cells(label))
     table.add_section()
     table.add_row("all", *_cells(found.total()))
@@ -37,11 +37,19 @@ def show(found: Comparison, *, details: bool) -> None:
         console.print(f"NEW FAILURE  {name}\n             {how if details else last}", markup=False)
     for answer in found.wrong:
         console.print(f"WRONG ANSWER  {answer['what']} in {answer['namespace']}\n{answer['detail']}", markup=False)
-    plain, cached = found.seconds
     verdict = "[green]proved[/green]" if found.is_proved else "[red]not proved[/red]"
-    console.print(
-        f"{verdict}: {len(found.new)} new failures, {len(found.wrong)} wrong answers, {len(found.too_few_hits)} labels"
-        f" with too few hits; {len(found.expected)} failures expected. {plain:.0f} s plain, {cached:.0f} s cached."
+    # The last line says all, for whoever shows nothing else.
+    console.print(f"{verdict}: {_summary(found)}", soft_wrap=True)
+
+
+def _summary(found: Comparison) -> str:
+    about, total, (plain, cached) = found.about, found.total(), found.seconds
+    return (
+        f"Django {about['django']}, {about['db']} + {about['store']}{about['mode']}: {total.tests:,} tests,"
+        f" {len(found.new)} new failures, {len(found.expected)} expected, {len(found.wrong)} wrong answers;"
+        f" {total.hits:,} hits ({total.verified:,} verified), {total.echoes:,} read back, {total.fills:,} fills,"
+        f" {total.bypasses:,} bypasses; {len(found.too_few_hits)} labels with too few hits;"
+        f" {plain:.0f} s plain, {cached:.0f} s cached"
     )
 
 

@@ -12,14 +12,13 @@ CHOSEN: dict[str, Any] = json.loads(os.environ["EVERFRESH_DJANGO_SUITE"])
 
 if CHOSEN["databases"]:
     DATABASES = CHOSEN["databases"]
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+# Everfresh's is an alias of its own: many tests put something else in the place of "default". The plain run has it too.
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}, **CHOSEN["caches"]}
 TEST_RUNNER = "provers.django_suite.inside.Runner"
 
 if CHOSEN["cached"]:
     from provers.django_suite.inside import namespace
 
-    # An alias of its own: many tests put something else in the place of "default".
-    CACHES["everfresh"] = CHOSEN["cache"]
     EVERFRESH = {
         "CACHE": "everfresh",
         "CACHE_ALL": True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tarfile
+import tempfile
 from pathlib import Path
 
 import django
@@ -36,5 +37,9 @@ def _ignored(folder: Path) -> None:
 
 
 def _download() -> None:
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"]
-    subprocess.run([*pip, f"django=={django.get_version()}", "--dest", str(CACHE)], check=True)
+    with tempfile.TemporaryDirectory() as folder:
+        # The environments of the house hold no pip.
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        pip = [f"{folder}/bin/python", "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps"]
+        source = ["--no-binary", "django", f"django=={django.get_version()}", "--dest", str(CACHE)]
+        subprocess.run([*pip, *source], check=True)

@@ -17,10 +17,20 @@ class Tally(IntEnum):
     """What each worker counts."""
 
     READS = 0
-    STALE = 1
+    COMPARED = 1
+    """Reads around which the database itself was asked."""
+
     HITS = 2
     WRITES = 3
     ERRORS = 4
+    STALE = 5
+    """Answers that lacked an acknowledged write."""
+
+    WINDOW = 6
+    """Answers that lacked what the database had shown before, though nobody had acknowledged it yet."""
+
+    AHEAD = 7
+    """Answers with more than the database showed afterwards: what was rolled back."""
 
 
 @dataclass

@@ -1,72 +1,197 @@
-"""What goes wrong during a run: one thing after another, as long as it lasts."""
+"""What goes wrong during a run, again and again as long as it lasts, and the evidence that it did."""
 
 from __future__ import annotations
 
 import random
+import time
+from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Any
 
 import redis
 
-if TYPE_CHECKING:
-    from provers.processes.running import Crew
-    from tests.servers import Server
+from provers.processes.crew import Crew
+from provers.processes.network import SlowNetwork
+from tests.servers import Server
 
 __all__ = ["DISASTERS", "Disaster"]
 
-Disaster = Callable[["Crew", "Server"], None]
+
+class Disaster:
+    """One kind of trouble for *crew* and *store*; *network* lies between the two, where there is one."""
+
+    every = 0.3
+    """Seconds."""
+
+    expected: tuple[str, ...] = ()
+    """What there must be evidence of."""
+
+    def __init__(self, crew: Crew, store: Server, network: SlowNetwork | None) -> None:
+        self.crew = crew
+        self.store = store
+        self.network = network
+        self.evidence: Counter[str] = Counter()
+        self.next = time.monotonic() + self.every
+
+    @property
+    def redis(self) -> redis.Redis:
+        """A client of the server itself."""
+        return redis.Redis.from_url(self.store.url)
+
+    def strike_when_due(self) -> None:
+        """Strike, if it is time."""
+        if time.monotonic() >= self.next:
+            self.strike()
+            self.next = time.monotonic() + self.every
+
+    def strike(self) -> None:
+        """Do it once."""
+
+    def end(self) -> dict[str, int]:
+        """Leave the store as it was, and say what was done."""
+        return {what: self.evidence[what] for what in self.expected}
 
 
-def kill_writer(crew: Crew, _store: Server) -> None:
+class KillWriter(Disaster):
     """``kill -9`` of a writer, wherever it is; another one takes its place."""
-    crew.kill_one("writer")
+
+    every = 0.5
+    expected = ("killed",)
+
+    def strike(self) -> None:
+        """See the class."""
+        self.crew.kill_one("writer")
+        self.evidence["killed"] += 1
 
 
-def flush_all(_crew: Crew, store: Server) -> None:
+class FlushAll(Disaster):
     """``FLUSHALL``: every entry, version and mark is gone."""
-    _redis(store).flushall()
+
+    every = 0.4
+    expected = ("keys flushed",)
+
+    def strike(self) -> None:
+        """See the class."""
+        with self.redis as client:
+            self.evidence["keys flushed"] += _size(client)
+            client.flushall()
 
 
-def kill_clients(_crew: Crew, store: Server) -> None:
-    """``CLIENT KILL`` of all connections."""
-    _redis(store).client_kill_filter(_type="normal", skipme=True)
+class KillClients(Disaster):
+    """``CLIENT KILL`` of all connections, in the middle of whatever they say."""
+
+    every = 0.2
+    expected = ("connections killed",)
+
+    def strike(self) -> None:
+        """See the class."""
+        with self.redis as client:
+            self.evidence["connections killed"] += int(client.client_kill_filter(_type="normal", skipme=True))
 
 
-def restart_store(_crew: Crew, store: Server) -> None:
-    """Redis is killed and comes back, with what it last saved."""
-    client = _redis(store)
-    if random.random() < 0.5:
-        client.save()
-    store.kill()
-    store.restart()
+class Restart(Disaster):
+    """Redis is killed, and comes back with nothing, with what it saved just now, or with what it saved long ago."""
+
+    every = 1.6
+    expected = ("restarts with nothing", "restarts with a new dump", "restarts with an old dump", "keys come back")
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._ways = 0
+
+    def strike(self) -> None:
+        """See the class."""
+        dump = self.store.directory / "dump.rdb"
+        way = ("a new dump", "an old dump", "nothing")[self._ways % 3]
+        self._ways += 1
+        if way == "a new dump":
+            with self.redis as client:
+                client.save()
+        elif way == "nothing":
+            dump.unlink(missing_ok=True)
+        self.store.kill()
+        self.store.restart()
+        self.evidence[f"restarts with {way}"] += 1
+        with self.redis as client:
+            if way == "an old dump":
+                self.evidence["keys come back"] += _size(client)
+
+    def end(self) -> dict[str, int]:
+        """See `Disaster`."""
+        (self.store.directory / "dump.rdb").unlink(missing_ok=True)
+        return super().end()
 
 
-def evict(_crew: Crew, store: Server) -> None:
-    """A third of all keys, of whatever kind, goes as if for want of memory."""
-    client = _redis(store)
-    keys = list(client.scan_iter(count=10_000))
-    if keys:
-        client.delete(*random.sample(keys, max(1, len(keys) // 3)))
+class Evict(Disaster):
+    """``maxmemory`` below what is used: the server throws out keys of every kind, marks and versions among them."""
+
+    every = 0.4
+    expected = ("evicted_keys",)
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        with self.redis as client:
+            self._before = int(_info(client, "stats")["evicted_keys"])
+
+    def strike(self) -> None:
+        """See the class."""
+        with self.redis as client:
+            client.config_set("maxmemory-policy", random.choice(["allkeys-random", "allkeys-lru"]))
+            # Some 300 bytes a key: about a tenth of them has to go.
+            client.config_set("maxmemory", int(_info(client, "memory")["used_memory"]) - 30 * _size(client))
+            # Full for a while: everything new costs something old. For ever, and there would be no hits to be wrong.
+            time.sleep(0.1)
+            client.config_set("maxmemory", 0)
+
+    def end(self) -> dict[str, int]:
+        """See `Disaster`."""
+        with self.redis as client:
+            self.evidence["evicted_keys"] = int(_info(client, "stats")["evicted_keys"]) - self._before
+        return super().end()
 
 
-def freeze_store(_crew: Crew, store: Server) -> None:
-    """Redis does not answer for a second."""
-    import time
+class Freeze(Disaster):
+    """Redis does not answer, for longer than anybody waits."""
 
-    store.pause()
-    time.sleep(1)
-    store.resume()
+    every = 2.0
+    expected = ("times frozen",)
+
+    def strike(self) -> None:
+        """See the class."""
+        self.store.pause()
+        time.sleep(0.7)
+        self.store.resume()
+        self.evidence["times frozen"] += 1
 
 
-def _redis(store: Server) -> redis.Redis:
-    return redis.Redis.from_url(store.url)
+class Network(Disaster):
+    """Delays, stalls and cuts between the clients and Redis; what was stalled still arrives, late."""
+
+    expected = ("delayed", "stalled", "cut")
+
+    def end(self) -> dict[str, int]:
+        """See `Disaster`."""
+        if self.network is not None:
+            self.evidence.update(self.network.evidence)
+        return super().end()
 
 
-DISASTERS: dict[str, Disaster] = {
-    "kill -9": kill_writer,
-    "FLUSHALL": flush_all,
-    "CLIENT KILL": kill_clients,
-    "restart": restart_store,
-    "evict": evict,
-    "freeze": freeze_store,
+DISASTERS: dict[str, Callable[[Crew, Server, SlowNetwork | None], Disaster]] = {
+    "kill -9": KillWriter,
+    "FLUSHALL": FlushAll,
+    "CLIENT KILL": KillClients,
+    "restart": Restart,
+    "evict": Evict,
+    "freeze": Freeze,
+    "slow network": Network,
 }
+
+
+def _size(client: redis.Redis) -> int:
+    size: Any = client.dbsize()
+    return int(size)
+
+
+def _info(client: redis.Redis, section: str) -> dict[str, Any]:
+    info: Any = client.info(section)
+    return dict(info)

@@ -1,21 +1,15 @@
-"""Make the database of a run: ``python -m provers.processes.prepare``."""
+"""Make the database of a run, in a process that has its settings."""
 
 from __future__ import annotations
 
-import os
-
-import django
 from django.conf import settings
+from django.db import connection, connections
+
+from provers.processes.counting.models import Counter, Holder, Step
 
 
-def main() -> None:
-    """Create the database where it is missing, and its tables anew."""
-    os.environ["DJANGO_SETTINGS_MODULE"] = "provers.processes.settings"
-    django.setup()
-    from django.db import connection
-
-    from provers.processes.counting.models import Counter, Holder, Step
-
+def prepare() -> None:
+    """Create the database where it is missing, and its tables anew; leaves no connection open."""
     with connection._nodb_cursor() as cursor:  # type: ignore[attr-defined]
         name = settings.DATABASES["default"]["NAME"]
         if connection.vendor == "mysql":
@@ -34,7 +28,4 @@ def main() -> None:
     counters = settings.GIVEN["counters"]
     Counter.objects.bulk_create(Counter(id=at + 1, shard=at % settings.GIVEN["shards"]) for at in range(counters))
     Holder.objects.bulk_create(Holder(counter_id=at + 1) for at in range(counters))
-
-
-if __name__ == "__main__":
-    main()
+    connections.close_all()

@@ -1,4 +1,9 @@
-"""One reader or writer process: ``python -m provers.processes.worker reader|writer <number>``."""
+"""The workers of one run, all forked from one process: ``python -m provers.processes.worker``.
+
+So they start in no time, also in the place of those that were killed. The first line it prints says that the tables
+are made. After that it takes a line "reader 3" or "writer 0" for each worker to be started, and says "started reader 3
+4711" and "ended 4711 -9".
+"""
 
 from __future__ import annotations
 
@@ -6,201 +11,91 @@ import os
 import random
 import signal
 import sys
-import time
-from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import django
 from django.conf import settings
 
 from provers.processes.board import Board, Tally
-
-if TYPE_CHECKING:
-    from provers.processes.counting.models import Counter
-
-Expected = dict[int, int]
-"""By counter: the least it may be."""
+from provers.processes.driver import disturb_commits
 
 
-def main(role: str, number: int) -> None:
-    """Work until told to stop."""
+def main() -> None:
+    """Fork whoever is asked for, until there is nobody left to ask."""
     os.environ["DJANGO_SETTINGS_MODULE"] = "provers.processes.settings"
     django.setup()
+    from provers.processes.prepare import prepare
+
+    prepare()
+    _say("prepared")
+
+    def reap(*_: object) -> None:
+        with suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                children.discard(ended[0])
+                _say(f"ended {ended[0]} {os.waitstatus_to_exitcode(ended[1])}")
+
+    children: set[int] = set()
+    signal.signal(signal.SIGCHLD, reap)
+    # Line by line as they come; the iterator of a file would read ahead.
+    while line := sys.stdin.readline():
+        role, number = line.split()
+        # A child that ends before it is known here would never be reaped.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+        child = os.fork()
+        if not child:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
+            _work_and_exit(role, int(number))
+        children.add(child)
+        _say(f"started {role} {number} {child}")
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+
+
+def _say(words: str) -> None:
+    os.write(1, f"{words}\n".encode())
+
+
+def _work_and_exit(role: str, number: int) -> None:
+    with Path(settings.GIVEN["board"]).with_name(f"{role}-{number}.log").open("ab") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    random.seed()
+    code = 1
+    try:
+        work(role, number)
+        code = 0
+    except BaseException as error:  # noqa: BLE001  nothing may get back into the loop of the parent
+        print(f"{role} {number} ends: {error!r}", file=sys.stderr)
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def work(role: str, number: int) -> None:
+    """Work until told to stop."""
+    from provers.processes.reader import Reader
+    from provers.processes.writer import Writer
+
     given = settings.GIVEN
+    if role == "writer":
+        disturb_commits(given["suicides"], given["dawdle"])
     board = Board(Path(given["board"]), given["workers"], given["counters"])
-    work = {"reader": Reader, "writer": Writer}[role](board, number, given)
-    stopping = []
+    worker = {"reader": Reader, "writer": Writer}[role](board, number, given)
+    stopping: list[bool] = []
     signal.signal(signal.SIGTERM, lambda *_: stopping.append(True))
     while not stopping:
         try:
-            work.step()
+            worker.step()
         except Exception as error:  # noqa: BLE001  servers are killed under its feet: the next step tries again
             board.count(number, Tally.ERRORS)
             if os.environ.get("EVERFRESH_PROCESSES_LOUD"):
                 print(f"{role} {number}: {error!r}", file=sys.stderr)
-            django.db.connections.close_all()
-
-
-class Reader:
-    """Reads through the cache in many ways; each answer must show every write acknowledged before it was asked for."""
-
-    def __init__(self, board: Board, number: int, given: dict[str, Any]) -> None:
-        self.board = board
-        self.number = number
-        self.given = given
-        self.random = random.Random(f"{given['seed']}-reader-{number}")
-        if given["contender"] == "everfresh":
-            from everfresh.events import Outcome, Read, _listeners
-
-            _listeners.append(
-                lambda event: (
-                    board.count(number, Tally.HITS)
-                    if isinstance(event, Read) and event.outcome is Outcome.HIT
-                    else None
-                )
-            )
-
-    def step(self) -> None:
-        """One read, in autocommit or in a transaction."""
-        from django.db import transaction
-
-        kinds: list[Callable[[], tuple[Expected, Expected]]] = [
-            self.by_key, self.by_shard, self.all_values, self.joined, self.steps, self.in_list,
-        ]  # fmt: skip
-        read = self.random.choice(kinds)
-        if self.random.random() < self.given["atomic"]:
-            with transaction.atomic():
-                least, seen = read()
-        else:
-            least, seen = read()
-        self.board.count(self.number, Tally.READS)
-        if any(seen.get(counter, -1) < number for counter, number in least.items()):
-            self.board.count(self.number, Tally.STALE)
-            print(f"STALE {read.__name__}: at least {least}, seen {seen}", file=sys.stderr, flush=True)
-
-    def by_key(self) -> tuple[Expected, Expected]:
-        """``get(pk=…)``."""
-        counter = self._any()
-        least = self._least([counter])
-        return least, {counter: self._model().objects.get(pk=counter + 1).n}
-
-    def by_shard(self) -> tuple[Expected, Expected]:
-        """A filtered list."""
-        shard = self.random.randrange(self.given["shards"])
-        members = range(shard, self.given["counters"], self.given["shards"])
-        least = self._least(members)
-        return least, {row.pk - 1: row.n for row in self._model().objects.filter(shard=shard)}
-
-    def in_list(self) -> tuple[Expected, Expected]:
-        """``IN (…)`` as tuples."""
-        counters = sorted({self._any() for _ in range(4)})
-        least = self._least(counters)
-        rows = self._model().objects.filter(pk__in=[counter + 1 for counter in counters]).values_list("pk", "n")
-        return least, {key - 1: n for key, n in rows}
-
-    def all_values(self) -> tuple[Expected, Expected]:
-        """The whole table, as dicts."""
-        least = self._least(range(self.given["counters"]))
-        return least, {row["pk"] - 1: row["n"] for row in self._model().objects.values("pk", "n")}
-
-    def joined(self) -> tuple[Expected, Expected]:
-        """``select_related``."""
-        from provers.processes.counting.models import Holder
-
-        counter = self._any()
-        least = self._least([counter])
-        holders = Holder.objects.select_related("counter").filter(counter_id=counter + 1)
-        return least, {holder.counter_id - 1: holder.counter.n for holder in holders}
-
-    def steps(self) -> tuple[Expected, Expected]:
-        """``count()`` of inserted rows."""
-        from provers.processes.counting.models import Step
-
-        counter = self._any()
-        least = {counter: self.board.acknowledged(counter, steps=True)}
-        return least, {counter: Step.objects.filter(counter_id=counter + 1).count()}
-
-    def _any(self) -> int:
-        return min(int(self.random.expovariate(1) * 3), self.given["counters"] - 1)
-
-    def _least(self, counters: Any) -> Expected:
-        return {counter: self.board.acknowledged(counter) for counter in counters}
-
-    @staticmethod
-    def _model() -> type[Counter]:
-        from provers.processes.counting.models import Counter
-
-        return Counter
-
-
-class Writer:
-    """Adds one to a counter, in one of many ways, and acknowledges it when the commit has returned."""
-
-    def __init__(self, board: Board, number: int, given: dict[str, Any]) -> None:
-        self.board = board
-        self.number = number
-        self.given = given
-        # Not the same choices again when it is started after a kill.
-        self.random = random.Random(f"{given['seed']}-writer-{number}-{time.time_ns()}")
-        if given["suicides"] and given["contender"] == "everfresh":
-            self._may_die()
-
-    def _may_die(self) -> None:
-        """Die now and then at the two worst moments: marked and not committed, committed and not done."""
-        from everfresh.stores import current_store
-
-        store = current_store()
-        mark, done = store.mark, store.done
-
-        def dying_mark(*args: Any) -> None:
-            mark(*args)
-            self._die_perhaps()
-
-        def dying_done(*args: Any) -> None:
-            self._die_perhaps()
-            done(*args)
-
-        store.mark, store.done = dying_mark, dying_done  # type: ignore[method-assign]
-
-    def _die_perhaps(self) -> None:
-        if self.random.random() < self.given["suicides"]:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def step(self) -> None:
-        """One write."""
-        from django.db import connection, transaction
-        from django.db.models import F
-
-        from provers.processes.counting.models import Counter, Step
-
-        counter = min(int(self.random.expovariate(1) * 3), self.given["counters"] - 1)
-        key = counter + 1
-        kind = self.random.choice(["save", "update", "raw", "bulk_update", "insert", "rollback"])
-        if kind == "insert":
-            Step.objects.create(counter_id=key)
-        elif kind == "update":
-            Counter.objects.filter(pk=key).update(n=F("n") + 1)
-        elif kind == "raw":
-            with transaction.atomic(), connection.cursor() as cursor:
-                cursor.execute("UPDATE counting_counter SET n = n + 1 WHERE id = %s", [key])
-        elif kind == "rollback":
-            with transaction.atomic():
-                Counter.objects.filter(pk=key).update(n=F("n") + 1000)
-                transaction.set_rollback(True)
-        else:
-            with transaction.atomic():
-                row = Counter.objects.select_for_update().get(pk=key)
-                row.n += 1
-                if kind == "save":
-                    row.save()
-                else:
-                    Counter.objects.bulk_update([row], ["n"])
-        if kind != "rollback":
-            self.board.acknowledge(self.number, counter, steps=kind == "insert")
-        self.board.count(self.number, Tally.WRITES)
-        time.sleep(self.random.expovariate(1 / self.given["pause"]))
+            worker.recover()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main()

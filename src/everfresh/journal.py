@@ -7,6 +7,7 @@ transaction: writes are recorded by savepoint, marked before COMMIT and done aft
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -33,6 +34,9 @@ class _Frame:
     """What was written since one savepoint."""
 
     savepoint: str | None
+    is_transaction: bool = False
+    """Did SQLite begin with this savepoint, so that to release it is to commit?"""
+
     tags: dict[str, None] = field(default_factory=dict)
     rows: dict[str, set[object] | None] = field(default_factory=dict)
     """Primary keys by table, for those who want to know; ``None``: not known."""
@@ -51,7 +55,8 @@ class Journal:
     """The uncommitted writes of one connection, and the private answers of its transaction."""
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
-        self._connection = connection
+        # Weakly: the connection holds the journal, and Django takes care that none leaves cycles behind.
+        self._connection: BaseDatabaseWrapper = weakref.proxy(connection)
         self._frames = [_Frame(None)]
         self._overlays: dict[bool, LocalStore] = {}
         self._isolation: str | None = None
@@ -110,6 +115,11 @@ class Journal:
         """Has this transaction written nothing that is known of?"""
         return not any(frame.tags for frame in self._frames)
 
+    @property
+    def written(self) -> list[str]:
+        """The names of all tags that this transaction has written under."""
+        return list(dict.fromkeys(name for frame in self._frames for name in frame.tags))
+
     # Writing
 
     def record(self, names: Iterable[str]) -> None:
@@ -142,8 +152,7 @@ class Journal:
         Raises:
             InvalidationNotSent: before anything is committed, when the policy is ``"raise"``.
         """
-        names = list(dict.fromkeys(name for frame in self._frames for name in frame.tags))
-        with self.publishing(names):
+        with self.publishing(self.written):
             try:
                 yield
             except BaseException:
@@ -189,9 +198,14 @@ class Journal:
 
     # Following the transaction
 
-    def savepoint(self, savepoint: str) -> None:
-        """A savepoint was made."""
-        self._frames.append(_Frame(savepoint))
+    def savepoint(self, savepoint: str, *, is_transaction: bool = False) -> None:
+        """A savepoint was made, in a transaction or as one."""
+        self._frames.append(_Frame(savepoint, is_transaction))
+
+    def commits(self, savepoint: str) -> bool:
+        """Is to release this savepoint to commit?"""
+        depth = self._depth(savepoint)
+        return depth is not None and self._frames[depth].is_transaction
 
     def release(self, savepoint: str) -> None:
         """A savepoint was released: what was written since belongs to the one around it."""
@@ -201,12 +215,14 @@ class Journal:
             del self._frames[depth:]
 
     def rollback_to(self, savepoint: str) -> None:
-        """What was written since a savepoint never happened, and nothing read since then did."""
+        """What was written since a savepoint never happened.
+
+        Neither was what this transaction has read since: the cursor, which the statement passes through, sees to that.
+        """
         if (depth := self._depth(savepoint)) is not None:
             # The savepoint itself stays, until it is released.
             del self._frames[depth + 1 :]
-            self._frames[depth] = _Frame(savepoint)
-        self.discard_answers()
+            self._frames[depth] = _Frame(savepoint, self._frames[depth].is_transaction)
 
     def discard_answers(self) -> None:
         """What was read after an own write is no longer so; what was written is not said to be undone."""

@@ -22,7 +22,7 @@ from everfresh.exceptions import Uncacheable
 from everfresh.policies import Policy, policy_of, wanted_policy, with_rule
 from everfresh.queries.bodies import ROWS, VALUE
 from everfresh.queries.plan import Plan, plan
-from everfresh.queries.replay import query_rows, replay
+from everfresh.queries.replay import Rows, query_rows, replay
 from everfresh.reading import Answer, Body, Wanted, drop, read
 from everfresh.rows import Pointing
 
@@ -78,10 +78,16 @@ def cached_rows(queryset: QuerySet[Any], policy: Policy) -> list[Any]:
     if planned is None:
         iterable: Any = queryset._iterable_class
         return list(iterable(queryset))
-    answer = _answer(queryset, policy, planned, ROWS, lambda: query_rows(queryset))
-    results = replay(queryset, answer.value, planned.shape)
-    if settings().from_cache:
-        _tell_origin(results, answer.from_cache)
+    answers: list[Answer[Rows]] = []
+
+    def rows() -> Rows:
+        if not answers:
+            answers.append(_answer(queryset, policy, planned, ROWS, lambda: query_rows(queryset)))
+        return answers[0].value
+
+    results = replay(queryset, rows, planned.shape)
+    if answers and settings().from_cache:
+        _tell_origin(results, answers[0].from_cache)
     return results
 
 

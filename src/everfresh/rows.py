@@ -137,7 +137,7 @@ class Pointing:
             asked = asked or asked_again
             self._put(part, rows, keys, stored)
         moment.settle()
-        instances = replay(self.queryset, [tuple(row) for row in rows], self.shape)
+        instances = replay(self.queryset, lambda: [tuple(row) for row in rows], self.shape)
         return Answer(instances, Outcome.FILL if asked else Outcome.HIT)
 
     def _is_to_be_asked_again(self, gone: list[Any]) -> bool:
@@ -202,7 +202,7 @@ class Pointing:
 
         def compute() -> tuple[Pointers, list[tuple[Wanted, Rows]], list[tuple[Wanted, Rows]]]:
             rows = query_rows(self.queryset)
-            instances.extend(replay(self.queryset, rows, self.shape))
+            instances.extend(replay(self.queryset, lambda: rows, self.shape))
             return *self._split(wanted, self.layout.pointers(rows)), self._parts_of(rows)
 
         fences = {name for part in self.layout.parts for name in family_of(part.model, self.using).fences()}

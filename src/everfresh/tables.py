@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime
 from decimal import Context, Decimal, InvalidOperation
 from functools import cache
 from typing import Any
+from uuid import UUID
 
 from django.apps import apps
 from django.conf import settings as django_settings
@@ -66,9 +67,10 @@ def _date(field: Field[Any, Any], value: Any) -> date:
 
 
 def _moment(_field: Field[Any, Any], value: Any) -> datetime:
-    if type(value) is not datetime or (value.tzinfo is None) is django_settings.USE_TZ:
+    if type(value) not in _MOMENTS or (value.tzinfo is None) is django_settings.USE_TZ:
         raise Uncertain("a datetime that is not of the kind USE_TZ asks for")
-    return value.astimezone(UTC) if value.tzinfo else value.replace(fold=0)
+    found: datetime = value.astimezone(UTC) if value.tzinfo else value.replace(fold=0)
+    return found
 
 
 def _decimal(field: Field[Any, Any], value: Any) -> Decimal:
@@ -110,6 +112,9 @@ _CANONICAL: Mapping[type, Callable[[Any, Any], object]] = {
     models.DateTimeField: _moment,
     models.DecimalField: _decimal,
 }
+_NAMES = frozenset({bool, date, datetime, Decimal, int, str, UUID})
+"""Exact classes of names. In a set a library that freezes time does not find them, to put its own in their place."""
+_MOMENTS = frozenset({datetime})
 _EXACT_TEXT = frozenset({"postgresql", "sqlite"})
 """Vendors whose default collation tells case, accents and trailing spaces apart."""
 
@@ -155,9 +160,12 @@ def canonical(field: Field[Any, Any], value: object) -> object:
         raise Uncertain("an expression")
     target = _target(field)
     try:
-        return _CANONICAL[type(target)](target, value)
+        name = _CANONICAL[type(target)](target, value)
     except (TypeError, ValueError, ValidationError, InvalidOperation, KeyError) as error:
         raise Uncertain(f"{value!r} is no value of {field}") from error
+    if type(name) not in _NAMES:
+        raise Uncertain(f"{value!r} is of a class that may mean something of its own")
+    return name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -91,6 +91,8 @@ def test_isolation_set_by_hand(schedule: Schedule, db_kind: str) -> None:
         pytest.skip("MariaDB refuses SET TRANSACTION inside a transaction")
 
     def read() -> list[str]:
+        with transaction.atomic():
+            _titles()  # asks for the level of this connection, and remembers it
         with _snapshot():
             truth(lambda: list(Book.objects.all()))
             reach("point")

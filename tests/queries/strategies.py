@@ -79,6 +79,7 @@ MODELS: tuple[type[models.Model], ...] = (
     library.Tag,
     library.Tagging,
     library.Review,
+    library.Place,
     library.Shop,
     library.Order,
     library.OrderLine,
@@ -87,6 +88,7 @@ MODELS: tuple[type[models.Model], ...] = (
     library.SignedBook,
     library.Everything,
     library.Counted,
+    *(getattr(library, name) for name in ("Shelf", "Slot", "Sticker") if hasattr(library, name)),
 )
 
 Path = tuple[str, Any]

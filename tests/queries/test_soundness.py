@@ -6,12 +6,12 @@ from contextlib import nullcontext, suppress
 from typing import Any
 
 import pytest
-from django.core.exceptions import FieldError, ObjectDoesNotExist
-from django.db import DatabaseError, IntegrityError, NotSupportedError, models, transaction
+from django.db import IntegrityError, transaction
 from hypothesis import HealthCheck, Phase, assume, event, given, settings
 from hypothesis import strategies as st
 
 from everfresh.events import listening
+from tests.queries.answers import IMPOSSIBLE, answer
 from tests.queries.strategies import Asked, asked
 from tests.queries.world import World, do, write
 
@@ -23,44 +23,13 @@ QUICK = settings(
     phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
-THOROUGH = settings(QUICK, max_examples=10_000)
+THOROUGH = settings(QUICK, max_examples=2_000)
 
 
 @pytest.fixture
 def world(transactional_db: None) -> World:
     """The rows all examples start from."""
     return World()
-
-
-def plain(value: Any, around: tuple[Any, ...] = ()) -> Any:
-    """*value* without identity: instances by the columns they hold, and the related rows they brought along."""
-    if isinstance(value, models.Model):
-        if any(value is each for each in around):
-            return "the one around it"
-        held = {name: plain(each) for name, each in vars(value).items() if name != "_state"}
-        related = {name: plain(each, (*around, value)) for name, each in value._state.fields_cache.items()}
-        return type(value).__name__, value._state.db, sorted(held.items()), sorted(related.items(), key=repr)
-    if isinstance(value, dict):
-        return [(key, plain(each)) for key, each in value.items()]
-    if isinstance(value, list | tuple):
-        return type(value).__name__, [plain(each) for each in value]
-    return type(value).__name__, value
-
-
-def answer(read: Asked, *, cached: bool) -> Any:
-    """What *read* gives, comparable; rows whose order nothing decides are put in one."""
-    queryset = read.queryset()
-    try:
-        found = read.run(read.cached(queryset) if cached else queryset.nocache())
-    except ObjectDoesNotExist as error:
-        return type(error)
-    if read.form == "rows" and not read.ordered:
-        return sorted(repr(plain(each)) for each in found)
-    return repr(plain(found))
-
-
-IMPOSSIBLE = (AttributeError, FieldError, NotSupportedError, TypeError, ValueError, DatabaseError)
-"""What Django and the databases say of generated nonsense."""
 
 
 def is_possible(read: Asked) -> bool:

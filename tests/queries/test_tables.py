@@ -15,8 +15,8 @@ from sqlglot import exp
 from everfresh import disabled
 from everfresh.exceptions import Uncacheable
 from everfresh.queries.plan import plan
+from tests.queries.answers import IMPOSSIBLE
 from tests.queries.strategies import Asked, asked
-from tests.queries.test_soundness import IMPOSSIBLE
 
 pytestmark = pytest.mark.django_db
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing, nullcontext
 from datetime import date, time
 from typing import Any
 
+import django
 from django.apps import apps
 from django.contrib.contenttypes.models import ContentType
 from django.core.cache import caches
@@ -18,6 +20,8 @@ from everfresh import disabled
 from tests.queries.strategies import MODELS, NAMES, build, condition, kind_of, literal
 
 __all__ = ["World", "do", "write"]
+
+_FREE_KEYS = 100
 
 
 class World:
@@ -33,6 +37,7 @@ class World:
             if name.startswith("library_"):
                 self._tables.append(name)
                 self._read(name)
+        self._sequences = list(_sequences())
 
     def _read(self, name: str) -> None:
         columns = [
@@ -64,7 +69,19 @@ class World:
                 cursor.executemany(statement, rows)
             if connection.vendor == "mysql":
                 cursor.execute("SET foreign_key_checks = 1")
+            for statement in self._sequences:
+                cursor.execute(statement)
         caches["default"].clear()
+
+
+def _sequences() -> Iterator[str]:
+    """Make the keys that the database gives out the same in every example, so that one run again is the same."""
+    if connection.vendor == "sqlite":
+        yield f"UPDATE sqlite_sequence SET seq = {_FREE_KEYS} WHERE name LIKE 'library_%'"
+    elif connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT sequencename FROM pg_sequences WHERE sequencename LIKE 'library_%'")
+            yield from (f"SELECT setval('{name}', {_FREE_KEYS})" for (name,) in cursor.fetchall())
 
 
 def _as_written(value: Any) -> Any:
@@ -73,8 +90,11 @@ def _as_written(value: Any) -> Any:
 
 
 def _populate() -> None:
-    for code in _ROWS.strip().splitlines():
-        build(code.strip())
+    rows = _ROWS
+    rows += _ROWS_OF_DJANGO_6_1 if django.VERSION >= (6, 1) else ""
+    rows += _ROWS_OF_POSTGRESQL if connection.vendor == "postgresql" else ""
+    for code in filter(None, rows.splitlines()):
+        build(code)
 
 
 _ROWS = """
@@ -112,6 +132,18 @@ Everything.objects.create(pk=2, char='b', big=1, small=2, moment=datetime(2020, 
 Counted.objects.create(pk=1, amount=1)
 Counted.objects.create(pk=2, amount=2, rank=1)
 """  # noqa: E501
+_ROWS_OF_DJANGO_6_1 = """
+Shelf.objects.create(pk=1, name='a')
+Shelf.objects.create(pk=2, name='b')
+Slot.objects.create(pk=1, shelf_id=1)
+Slot.objects.create(pk=2, shelf_id=2)
+Sticker.objects.create(pk=1, shelf_id=1, slot_id=2)
+Sticker.objects.create(pk=2, shelf_id=2)
+"""
+_ROWS_OF_POSTGRESQL = """
+Measured.objects.create(pk=1, numbers=[1, 2], span=(1, 3))
+Measured.objects.create(pk=2, numbers=[3])
+"""
 
 
 # Writes
@@ -128,11 +160,12 @@ REFUSED = (
 """What Django and the databases say of writes that cannot be."""
 
 
-def do(code: str) -> bool:
-    """Run a write; one that the database refuses is undone."""
+def do(code: str, *, guarded: bool = True) -> bool:
+    """Run a write; one that the database refuses is undone, in a transaction only if *guarded* by a savepoint."""
     names = dict(NAMES, connection=connection, transaction=transaction)
+    inside = connection.in_atomic_block or not connection.get_autocommit()
     try:
-        with transaction.atomic() if connection.in_atomic_block else nullcontext():
+        with transaction.atomic() if inside and guarded else nullcontext():
             exec(compile(code, code, "exec"), names)
     except REFUSED:
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +15,7 @@ from django.utils import translation
 from django.utils.translation import get_language
 
 from everfresh.events import Outcome, Read, listening
+from everfresh.journal import journal_of
 from everfresh.tables import forget_tables
 from tests.library.models import Author, Book, Publisher, Tag
 
@@ -194,3 +196,11 @@ def test_raw_sql_beside_a_foreign_key_to_nowhere() -> None:
         apps._pending_operations.pop(("library", "nowhere"))
         apps.clear_cache()
         forget_tables()
+
+
+def test_journal_does_not_hold_its_connection() -> None:
+    """Django breaks the cycles of a connection that nobody has any more, and one with its journal would be one more."""
+    own = connection.copy()
+    before = sys.getrefcount(own)
+    journal_of(own)
+    assert before == sys.getrefcount(own)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -216,6 +217,40 @@ class TestOneForEachProcess:
 
         assert seen[0] is seen[1]
         assert seen[0] is not seen[2]
+
+    @pytest.mark.slow
+    def test_forked_child(self, alias: Callable[..., str], memcached: servers.MemcachedServer) -> None:
+        """A forked child opens a connection of its own, and parent and child do not read each other's replies."""
+        name = alias("django.core.cache.backends.memcached.PyMemcacheCache", f"{memcached.host}:{memcached.port}")
+        store = open_store(name)
+        store.fill("parent", b"parent", b"", None)
+        here = caches[name]
+        child = os.fork()
+        if child == 0:
+            wrong = 1
+            try:
+                if caches[name] is not here:
+                    for turn in range(50):
+                        store.fill("child", b"child %d" % turn, b"", None)
+                        if store.read("child", []).entry != b"child %d" % turn:
+                            break
+                    else:
+                        wrong = 0
+            finally:
+                os._exit(wrong)
+        for _ in range(50):
+            assert store.read("parent", []).entry == b"parent"
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert caches[name] is here
+
+    def test_forked_child_of_one_that_never_used_it(self, alias: Callable[..., str]) -> None:
+        """There is nothing to leave alone then."""
+        store = open_store(alias(LOCMEM)).store
+        assert isinstance(store, DjangoStore)
+        del caches["default"]
+        store.after_fork()
+
+        assert store.read("key", []).entry is None
 
     def test_other_settings(self, alias: Callable[..., str]) -> None:
         """When CACHES changes, as in tests, the store is another one."""

@@ -121,6 +121,15 @@ class TestRedisContract(StoreContract):
 
         assert self.store.begin_fill(self.key, [self.tag], 5).versions == (None,)
 
+    def test_evicted_pending_record_of_the_one_left(self) -> None:
+        """The first writer to be done leaves the marker to the other, whose mark stands in two places still."""
+        self.store.mark([self.tag], "first", 5)
+        self.store.mark([self.tag], "second", 5)
+        self.store.done([self.tag], "first")
+        self.lose_record(self.tag)
+
+        assert self.store.begin_fill(self.key, [self.tag], 5).versions == (None,)
+
     def test_version_of_another_type(self) -> None:
         """begin_fill puts a version in the place of what cannot be one."""
         self.store.read(self.key, [])

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 
 from everfresh.events import Outcome
 from everfresh.journal import journal_of
 from tests.library.models import Book
-from tests.protocol.schedule import observed, reach, scheduled
+from tests.protocol.schedule import observed, reach, scheduled, truth
 from tests.transactions.conftest import Elsewhere
 from tests.transactions.rows import rename, rename_by_sql, sql, titles
 
@@ -56,6 +56,21 @@ def test_manual_rollback(manual: None, elsewhere: Elsewhere, write: Any) -> None
     assert [Outcome.HIT] == elsewhere(read)
 
 
+def test_manual_commit_that_fails(manual: None, db_kind: str) -> None:
+    """What was read before a ``commit()`` that raised is not so any more, where the database has rolled back."""
+    if db_kind == "mariadb":
+        pytest.skip("MariaDB checks foreign keys at once")
+    if db_kind == "postgresql":
+        sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")  # so that its answers depend on nobody else
+    Book.objects.create(id=2, author_id=999, title="orphan")
+    orphans = Book.objects.filter(author_id=999).cache()
+    assert 1 == orphans.count() == orphans.count()
+    with pytest.raises(IntegrityError):
+        transaction.commit()
+
+    assert truth(orphans.count) == orphans.count()
+
+
 @pytest.mark.parametrize("write", [rename, rename_by_sql])
 def test_switching_autocommit_on_commits(manual: None, elsewhere: Elsewhere, write: Any, db_kind: str) -> None:
     """``set_autocommit(True)`` is a COMMIT without the name."""
@@ -89,11 +104,11 @@ def test_hooks_of_an_earlier_commit_run_after_done(manual: None, db_kind: str) -
     assert [["two"], Outcome.FILL] == seen
 
 
-def test_atomic_inside_manual_autocommit(manual: None, elsewhere: Elsewhere) -> None:
-    """A block is only a savepoint there; its end commits nothing."""
+def test_atomic_inside_manual_autocommit(manual: None, elsewhere: Elsewhere, db_kind: str) -> None:
+    """A block is only a savepoint there; its end commits nothing, but on SQLite, where nothing else had begun."""
     with transaction.atomic():
         rename()
-    assert ["old"] == elsewhere(titles)
+    assert ["new" if db_kind == "sqlite" else "old"] == elsewhere(lambda: truth(titles)) == elsewhere(titles)
     with pytest.raises(LookupError), transaction.atomic():
         rename("never")
         raise LookupError
@@ -270,6 +285,24 @@ def test_wrapper_that_raises_after_the_fact(manual: None, elsewhere: Elsewhere) 
         assert ["newer"] == titles() == elsewhere(titles)
         rename("old")
         transaction.commit()
+
+
+def test_sqlite_locks_before_it_reads(db_kind: str) -> None:
+    """A block becomes the writer before its first update reads old rows, once: its snapshot may be too old after it."""
+    if db_kind != "sqlite":
+        pytest.skip("other databases lock rows")
+    seen: list[str] = []
+    with transaction.atomic():
+        connection.ensure_connection()
+        connection.connection.set_trace_callback(lambda statement: seen.append(statement.split()[0]))
+        try:
+            Book.objects.filter(id=1).update(views=1)
+            Book.objects.filter(id=1).delete()
+        finally:
+            connection.connection.set_trace_callback(None)
+
+    assert ["DELETE", "SELECT", "UPDATE"] == seen[:3]
+    assert ["SELECT", "DELETE"] == seen[-2:]
 
 
 def test_sqlite_waits_for_its_turn(db_kind: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -208,6 +208,8 @@ def test_connection_closed_in_a_transaction() -> None:
         with pytest.raises((transaction.TransactionManagementError, connection.Database.OperationalError)):
             titles()
 
+    with transaction.atomic():
+        assert ["old"] == titles()
     with observed() as outcomes:
         assert ["old"] == titles()
     assert [Outcome.HIT] == outcomes

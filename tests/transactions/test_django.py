@@ -279,6 +279,7 @@ def test_script_in_a_block(book: Book, db_kind: str, elsewhere: Elsewhere) -> No
     with pytest.raises(LookupError), transaction.atomic():
         with connection.cursor() as cursor:
             cursor.executescript("UPDATE library_book SET pages = 6;")
+        assert ["two"] == elsewhere(titles)
         sql("UPDATE library_book SET title = 'three'")
         raise LookupError
     with everfresh.disabled():

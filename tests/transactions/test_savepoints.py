@@ -126,6 +126,7 @@ def test_needs_rollback_serves_nothing() -> None:
     """In a block that can only roll back, a read raises as Django's does, though the answer is at hand."""
     assert ["old"] == titles()
     with transaction.atomic():
+        assert ["old"] == titles() == titles()
         with contextlib.suppress(LookupError), transaction.atomic(savepoint=False):
             raise LookupError
         with pytest.raises(transaction.TransactionManagementError):

@@ -123,9 +123,6 @@ class _Derivation:
 
     def _roots(self, query: Query) -> list[object]:
         """Everything whose SQL is part of the query's: also what only compiling it brings to light."""
-        inner = getattr(query, "inner_query", None)
-        if inner is not None:
-            return [inner, *query.annotation_select.values()]
         if query.combinator:
             return [_as_member(member, query.selected) for member in query.combined_queries]
         compiler = query.get_compiler(self.using)

@@ -160,7 +160,8 @@ def _aggregate(query: Query, aggregates: Mapping[str, BaseExpression]) -> Asked:
         asked.annotations[name] = resolved
     computed: list[BaseExpression] = [asked.annotations.pop(name) for name in aggregates]
     asked.set_annotation_mask(query.annotation_select_mask)
-    if not asked.is_sliced:
+    if not (asked.is_sliced or isinstance(asked.group_by, tuple)):
+        # Else the ordering decides which rows there are: Django 6.1 also groups by it, and joins what it names.
         asked.clear_ordering(force=True)
     if not (asked.distinct or asked.is_sliced or asked.combinator or asked.group_by is not None):
         # Rows are counted or summed, not returned: the columns nobody names do not matter.

@@ -7,7 +7,7 @@ same code as Django's, whatever its version and whoever wrote the iterable class
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any
 
@@ -32,12 +32,13 @@ _REMEMBERED = 256
 """Compilers that one connection keeps at hand."""
 
 
-def replay(queryset: QuerySet[Any], rows: Rows, shape: str) -> list[Any]:
+def replay(queryset: QuerySet[Any], rows: Callable[[], Rows], shape: str) -> list[Any]:
     """What *queryset* would have made of *rows*.
 
     Args:
         queryset: is not changed.
-        rows: as `query_rows` gave them, here or in another process.
+        rows: gives them as `query_rows` does, here or in another process. Not called when nobody wants them: an
+            iterable class may ask other queries of its own.
         shape: queries of one shape select the same columns and convert them in the same way.
     """
     compiler = compiler_of(queryset, shape)
@@ -84,17 +85,17 @@ class _StandIn:
 class _Compiler(_StandIn):
     __slots__ = ("_rows",)
 
-    def __init__(self, compiler: SQLCompiler, rows: Rows) -> None:
+    def __init__(self, compiler: SQLCompiler, rows: Callable[[], Rows]) -> None:
         super().__init__(compiler)
         self._rows = rows
 
     def execute_sql(self, *_args: object, **_kwargs: object) -> list[Rows]:
-        return [self._rows]
+        return [self._rows()]
 
     def results_iter(
         self, results: Any = None, tuple_expected: bool = False, **_chunks: object
     ) -> Iterator[tuple[Any, ...]]:
-        found: Iterator[tuple[Any, ...]] = self._other.results_iter([self._rows], tuple_expected=tuple_expected)
+        found: Iterator[tuple[Any, ...]] = self._other.results_iter([self._rows()], tuple_expected=tuple_expected)
         return found
 
 

@@ -8,9 +8,12 @@ window that remains: two writers of one tag overlap, and a reader comes between 
 
 from __future__ import annotations
 
+import contextlib
 import math
 import secrets
 from typing import TYPE_CHECKING, Any
+
+from django.utils.connection import ConnectionProxy
 
 from everfresh.exceptions import InvalidationNotSent
 from everfresh.stores.base import VERSION_BYTES, Fill, Snapshot, Snapshots, new_versions
@@ -19,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from django.core.cache.backends.base import BaseCache
-    from django.utils.connection import ConnectionProxy
 
 __all__ = ["DjangoStore"]
 
@@ -113,9 +115,24 @@ class DjangoStore:
         """Drop whatever *tags* hold: the writer's marker, another writer's, or a version."""
         self._cache.delete_many([_tag(tag) for tag in tags])
 
+    def after_fork(self) -> None:
+        """In a forked child: leave the parent's connection alone, on which each would read the other's replies.
+
+        Not even closed, which some client libraries do by telling the server. The next use makes another object.
+        """
+        if isinstance(self._cache, ConnectionProxy):
+            handler, alias = self._cache._connections, self._cache._alias
+            with contextlib.suppress(AttributeError):  # this thread has not used it yet
+                _inherited.append(getattr(handler._connections, alias))
+                del handler[alias]
+
     def _lease(self, key: str, seconds: float) -> bytes | None:
         token = secrets.token_bytes(12)
         return token if seconds > 0 and self._cache.add(_lease(key), token, _whole(seconds)) else None
+
+
+_inherited: list[object] = []
+"""Kept alive, for its end might be heard by the server."""
 
 
 def _entry(key: str) -> str:

@@ -331,6 +331,8 @@ class GuardedStore:
             for tag, writers in debts.items():
                 self._unsent.setdefault(tag, set()).update(writers)
         self._kept, self._under_way = {}, {}
+        if (after_fork := getattr(self.store, "after_fork", None)) is not None:
+            after_fork()
 
 
 def _add(debts: Debts, tags: Iterable[str], writer: str) -> None:

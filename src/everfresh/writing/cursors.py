@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from everfresh.journal import Journal, journal_of
+from everfresh.journal import Journal, has_begun, journal_of
 from everfresh.recording import note_untracked
 from everfresh.tables import describe, table, tables_by_name
 from everfresh.writing.capture import announce, changed_by_database
@@ -59,17 +59,29 @@ def _run_control(connection: BaseDatabaseWrapper, text: str, effect: Effect, run
             ):
                 with journal.committing():
                     return run()
+            if control is Control.RELEASE and connection.vendor == "sqlite" and not connection.in_atomic_block:
+                return _release_by_hand(connection, run)
             if control is Control.ISOLATION:
                 journal.isolate_by_hand()
             result = run()
             if control is Control.ROLLBACK and journal.begun_by_hand:
                 journal.forget()
             elif control in (Control.ROLLBACK, Control.ROLLBACK_TO):
-                # What is left in the journal is invalidated in vain, at worst.
+                # Django's own and the user's. What the latter leaves in the journal is invalidated in vain, at worst.
                 journal.discard_answers()
             return result
         finally:
             journal.begun_by_hand = _is_begun(connection, text, effect, journal)
+
+
+def _release_by_hand(connection: BaseDatabaseWrapper, run: Callable[[], T]) -> T:
+    """``RELEASE`` on SQLite, which is a COMMIT where the transaction began with that savepoint."""
+    journal = journal_of(connection)
+    with journal.publishing(journal.written):
+        result = run()
+    if not has_begun(connection):
+        journal.forget()
+    return result
 
 
 _BEGINS = re.compile(r"(?:^|;)\s*(?:begin|start\s+transaction)\b|\band\s+chain\b", re.IGNORECASE)

@@ -94,16 +94,23 @@ def around_close(connection: BaseDatabaseWrapper, run: Callable[[], None]) -> No
 
 def around_savepoint(connection: BaseDatabaseWrapper, run: Callable[[], T]) -> T:
     """``savepoint()``: gives the savepoint's id, or nothing where there are no savepoints."""
+    # With autocommit off, SQLite has not begun before the first write. A savepoint made until then is its transaction.
+    begins = connection.vendor == "sqlite" and not has_begun(connection)
     savepoint: Any = run()
     if savepoint is not None:
-        journal_of(connection).savepoint(savepoint)
+        journal_of(connection).savepoint(savepoint, is_transaction=begins)
     return savepoint  # type: ignore[no-any-return]
 
 
 def around_savepoint_commit(connection: BaseDatabaseWrapper, savepoint: str, run: Callable[[], None]) -> None:
-    """``savepoint_commit()``."""
-    run()
-    journal_of(connection).release(savepoint)
+    """``savepoint_commit()``, which is a COMMIT where the savepoint is all there is of a transaction."""
+    journal = journal_of(connection)
+    if journal.commits(savepoint):
+        with journal.committing():
+            run()
+    else:
+        run()
+        journal.release(savepoint)
 
 
 def around_savepoint_rollback(connection: BaseDatabaseWrapper, savepoint: str, run: Callable[[], None]) -> None:
