@@ -232,14 +232,14 @@ MUTANTS = [
     Mutant(
         rule="a column group lists every column that is named",
         file="queries/dependencies.py",
-        old="frozenset({place.rows, *map(place.column, named)})",
-        new="frozenset({place.rows})",
+        old="frozenset({place.created, place.deleted, *map(place.column, named)})",
+        new="frozenset({place.created, place.deleted})",
         tests=CLAUSES,
     ),
     Mutant(
         rule="a column group lists inserts and deletes",
         file="queries/dependencies.py",
-        old="frozenset({place.rows, *map(place.column, named)})",
+        old="frozenset({place.created, place.deleted, *map(place.column, named)})",
         new="frozenset(map(place.column, named))",
         tests=CLAUSES,
     ),
@@ -305,7 +305,7 @@ MUTANTS = [
     ),
     Mutant(
         rule="what prepares a write is not cached",
-        file="querysets.py",
+        file="policies.py",
         old=" or queryset.query.is_empty() or queryset._for_write:",
         new=" or queryset.query.is_empty():",
         tests="tests/test_policies.py",

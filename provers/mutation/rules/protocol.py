@@ -64,9 +64,9 @@ MUTANTS = [
     Mutant(
         rule="who has no lease stores nothing",
         file="reading.py",
-        old="    if fill.lease is None:\n        return",
+        old="    if fill.lease is None:\n        with computing():\n            return",
         new="    fill = type(fill)(lease=fill.lease or b'', versions=fill.versions)\n"
-        "    if fill.lease is None:\n        return",
+        "    if fill.lease is None:\n        with computing():\n            return",
         tests=LOSSES,
     ),
     Mutant(
@@ -188,7 +188,7 @@ MUTANTS = [
     ),
     Mutant(
         rule="an answer over the limit of rows is not stored",
-        file="querysets.py",
+        file="queries/bodies.py",
         old="    if len(rows) > settings().limits.rows:",
         new="    if False:",
         tests=READING,

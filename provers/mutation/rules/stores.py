@@ -107,8 +107,8 @@ MUTANTS = [
     Mutant(
         rule="an entry in Redis lives as long as it was said to",
         file="stores/redis.py",
-        old="lifetime = self._lifetime if timeout is None else _milliseconds(timeout)",
-        new="lifetime = self._lifetime",
+        old="lifetime = self._lifetime if timeout is None else _milliseconds(timeout)\n        self._ask(lambda at: [FILL",
+        new="lifetime = self._lifetime\n        self._ask(lambda at: [FILL",
         tests=REDIS,
     ),
     Mutant(
@@ -174,8 +174,8 @@ MUTANTS = [
     Mutant(
         rule="an entry in a Django cache lives as long as it was said to",
         file="stores/django.py",
-        old="None if timeout is None else _whole(timeout))",
-        new="None)",
+        old="entry, None if timeout is None else _whole(timeout))",
+        new="entry, None)",
         tests=DJANGO,
     ),
     # The transaction's own
@@ -189,8 +189,8 @@ MUTANTS = [
     Mutant(
         rule="an overlay's versions are those of the shared store too",
         file="stores/local.py",
-        old="Snapshot(entry=entry, versions=_blend(local, self._under.read(NO_KEY, tags).versions))",
-        new="Snapshot(entry=entry, versions=tuple(local))",
+        old="Snapshots(entries=entries, versions=_blend(local, self._under.read(NO_KEY, tags).versions))",
+        new="Snapshots(entries=entries, versions=tuple(local))",
         tests=LOCAL,
     ),
     Mutant(

@@ -41,8 +41,8 @@ MUTANTS = [
     Mutant(
         rule="a broken transaction is served nothing",
         file="reading.py",
-        old="    if connection.needs_rollback:",
-        new="    if False:",
+        old="    if connection.needs_rollback:\n        # Django",
+        new="    if False:\n        # Django",
         tests=SAVEPOINTS,
     ),
     Mutant(
@@ -118,21 +118,21 @@ MUTANTS = [
     Mutant(
         rule="a released savepoint's writes are the outer block's",
         file="journal.py",
-        old="                self._frames[depth - 1].tags.update(frame.tags)",
+        old="                self._frames[depth - 1].add(frame)",
         new="                pass",
         tests=SAVEPOINTS,
     ),
     Mutant(
         rule="what a savepoint took back is not announced",
         file="journal.py",
-        old="            del self._frames[depth + 1 :]\n            self._frames[depth].tags.clear()",
+        old="            del self._frames[depth + 1 :]\n            self._frames[depth] = _Frame(savepoint, self._frames[depth].is_transaction)",
         new="            pass",
         tests=f"{SAVEPOINTS} tests/protocol/test_races.py",
     ),
     Mutant(
         rule="what was written before a savepoint outlives its rollback",
         file="journal.py",
-        old="            del self._frames[depth + 1 :]\n            self._frames[depth].tags.clear()",
+        old="            del self._frames[depth + 1 :]\n            self._frames[depth] = _Frame(savepoint, self._frames[depth].is_transaction)",
         new="            self._frames = [_Frame(None)]",
         tests=SAVEPOINTS,
     ),

@@ -65,15 +65,15 @@ MUTANTS = [
     Mutant(
         rule="rows that come or go count",
         file="writing/images.py",
-        old="return {place.any, place.rows} | {",
+        old="return {place.any, event} | {",
         new="return {place.any} | {",
         tests=PRECISION,
     ),
     Mutant(
         rule="rows that come or go are a write to the table",
         file="writing/images.py",
-        old="return {place.any, place.rows} | {",
-        new="return {place.rows} | {",
+        old="return {place.any, event} | {",
+        new="return {event} | {",
         tests=f"{MATRIX}[create] {MATRIX}[delete_instance]",
     ),
     Mutant(
@@ -183,8 +183,8 @@ MUTANTS = [
     Mutant(
         rule="deleted rows count",
         file="writing/capture.py",
-        old="        elif old:\n            statement.record(deleted_or_inserted",
-        new="        elif False:\n            statement.record(deleted_or_inserted",
+        old="        elif old:\n            statement.record(deleted",
+        new="        elif False:\n            statement.record(deleted",
         tests=PRECISION,
     ),
     Mutant(
