@@ -141,7 +141,7 @@ MUTANTS = [
     Mutant(
         rule="a released savepoint's writes are the outer block's",
         file="journal.py",
-        old="                self._frames[depth - 1].tags.update(frame.tags)",
+        old="                self._frames[depth - 1].add(frame)",
         new="                pass",
         tests=TRANSACTIONS,
     ),
