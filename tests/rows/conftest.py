@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.core.management.color import no_style
+from django.db import connection
 
 from tests.conftest import Configure
 from tests.counting import Counts, counting
@@ -56,6 +58,10 @@ def library(transactional_db: None) -> None:
         ]
     )
     Book.objects.bulk_create([Book(id=at, author_id=1 + at % 2, title=f"{at}") for at in range(1, 11)])
+    # Keys that the database makes come after these.
+    with connection.cursor() as cursor:
+        for statement in connection.ops.sequence_reset_sql(no_style(), [Publisher, Author, Book]):
+            cursor.execute(statement)
 
 
 @pytest.fixture

@@ -1,10 +1,8 @@
-"""The other names of cachebot, where they were, and its defects."""
+"""The other names of cachebot, where they were."""
 
 from __future__ import annotations
 
-import logging
 import threading
-from contextlib import closing
 from typing import Any
 
 import pytest
@@ -13,7 +11,6 @@ from django.core.cache import cache, caches
 from django.core.cache.utils import make_template_fragment_key
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
-from django.core.signals import request_finished
 from django.db import connection, connections, models, transaction
 from django.template import Context, Engine
 from django.test import RequestFactory
@@ -22,31 +19,14 @@ from django.utils.module_loading import import_string
 import everfresh
 from everfresh.compat.cachebot import monkey, utils
 from everfresh.compat.cachebot.context_processors import cache_globals
-from everfresh.compat.cachebot.logger import operations
 from everfresh.compat.cachebot.models import CacheBotException, post_update
 from everfresh.compat.cachebot.signals import invalidate_cache, invalidate_object, invalidate_template_cache
 from everfresh.exceptions import EverfreshError
-from tests.library.models import Author, Book
-from tests.seeds.photos.models import First, Many, Message, Photo, Second, Third, Tree
-from tests.seeds.reads import DB_THEN_CACHE, asked, origin
+from tests.library.models import Author
+from tests.seeds.photos.models import First, Many, Message, Photo, Second, Third
+from tests.seeds.reads import DB_THEN_CACHE, asked, origin, past_django
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def photos() -> list[Photo]:
-    """Two of one user, with messages."""
-    user = User.objects.create(username="david")
-    made = [Photo.objects.create(user=user, status=status) for status in (1, 2)]
-    for photo in made:
-        Message.objects.create(photo=photo, sender=user)
-    return made
-
-
-def past_django(statement: str) -> None:
-    """Write so that Everfresh does not see it."""
-    with closing(connection.create_cursor()) as cursor:
-        cursor.execute(statement)
 
 
 # select_reverse
@@ -348,212 +328,6 @@ def test_prefixes(configure: Any, photos: list[Photo]) -> None:
         assert origin(lambda: list(Photo.objects.cache())) == "database"
         keys.append(Photo.objects.get_cache_key())
     assert [key.partition(":")[0] for key in keys] == ["development", "production"]
-
-
-# Backends
-
-BACKENDS = ["locmem.LocMemCache", "dummy.DummyCache", "db.DatabaseCache", "memcached.MemcachedCache"]
-
-
-@pytest.fixture(params=BACKENDS)
-def backend(request: pytest.FixtureRequest, settings: Any, store_kind: str) -> Any:
-    """Each of cachebot's backends."""
-    module, _, name = request.param.partition(".")
-    if module == "memcached" and store_kind != "memcached":
-        pytest.skip("no Memcached in this combination")
-    location = settings.CACHES["default"].get("LOCATION", "") if module == "memcached" else "cachebot_cache"
-    found = {"BACKEND": f"everfresh.compat.cachebot.backends.{module}.{name}", "LOCATION": location}
-    settings.CACHES = {**settings.CACHES, "old": found}
-    if module == "db":
-        call_command("createcachetable", "cachebot_cache")
-    yield caches["old"]
-    caches["old"].clear()
-    if module == "db":
-        past_django("DROP TABLE cachebot_cache")
-
-
-@pytest.mark.seeds("CB-21")
-def test_backend_methods(backend: Any) -> None:
-    """append, prepend, replace; counters that make themselves, count by delta, and count down."""
-    stores = "Dummy" not in type(backend).__name__
-    assert not backend.append("text", "c")
-    assert not backend.replace("text", "c")
-    backend.set("text", "b")
-    assert [backend.append("text", "c"), backend.prepend("text", "a")] == [stores] * 2
-    assert backend.get("text") == ("abc" if stores else None)
-    assert backend.replace("text", 1) is stores
-
-    assert backend.smart_incr("up", 2, 10) == 12
-    assert backend.smart_decr("down", delta=2, default=10) == 8
-    assert backend.smart_incr("up", 3) == (15 if stores else 3)
-    assert backend.smart_decr("down", 3) == (5 if stores else -3)
-
-
-@pytest.mark.seeds("CB-21")
-def test_everfresh_on_their_backends(backend: Any, configure: Any) -> None:
-    """They hold Everfresh's entries like any other."""
-    configure(CACHE="old")
-    expected = ["database"] * 2 if "Dummy" in type(backend).__name__ else DB_THEN_CACHE
-
-    assert asked(lambda: list(First.objects.cache())) == expected
-
-
-@pytest.mark.seeds("CB-S8", "CB-22")
-def test_log(settings: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """With the logger at DEBUG each operation is noted, until the request ends."""
-    name = "everfresh.compat.cachebot.backends.locmem.LocMemCache"
-    settings.CACHES = {**settings.CACHES, "old": {"BACKEND": name}}
-    old = caches["old"]
-    operations.reset()
-    old.set("a", 1)
-    assert old._logger.log == []
-
-    with caplog.at_level(logging.DEBUG, "cachebot.logger"):
-        old.get("a")
-        old.get("b")
-        old.get_many(iter(["a", "b"]))
-        old.set_many({"c": 1})
-    assert [(entry.name, entry.key, entry.hit) for entry in old._logger.log] == [
-        ("get", "a", True),
-        ("get", "b", False),
-        ("get_many", "a,b", False),
-        ("set_many", "c", None),
-    ]
-    assert all(entry.time >= 0 for entry in old._logger.log)
-    assert "get b" in caplog.text
-    request_finished.send(sender=None)
-    assert old._logger.log == []
-
-
-# Defects
-
-
-def test_new_rows_are_seen() -> None:
-    """Its issues 3 and 7: all() depends on inserts."""
-    assert list(First.objects.cache().all()) == []
-    row = First.objects.create(text="a")
-    assert list(First.objects.cache().all()) == [row]
-
-
-def test_relations_to_self() -> None:
-    """Its issue 2: a foreign key to the same model is followed, and watched."""
-    root = Tree.objects.create(text="root")
-    leaf = Tree.objects.create(parent=root)
-
-    def read() -> list[str]:
-        return [row.parent.text for row in Tree.objects.cache("parent").select_related("parent").filter(parent=root)]
-
-    assert read() == ["root"]
-    root.text = "changed"
-    root.save()
-    assert read() == ["changed"]
-    assert list(Tree.objects.cache().filter(parent__parent=None, parent__text="changed")) == [leaf]
-    Tree.objects.filter(pk=root.pk).delete()
-    assert read() == []
-
-
-def test_third_party_models(configure: Any) -> None:
-    """Its issue 6: by the settings alone, whatever their manager."""
-    user = User.objects.create_user("david", password="secret")
-    configure(MODELS={"auth.User": {"ops": "all"}})
-
-    assert asked(lambda: User.objects.get(username="david")) == DB_THEN_CACHE
-    assert asked(lambda: list(User.objects.filter(is_staff=False))) == DB_THEN_CACHE
-    user.set_password("other")
-    user.save()
-    assert User.objects.get(username="david").check_password("other")
-    user.groups.create(name="editors")
-    assert User.objects.filter(groups__name="editors").count() == 1
-    user.groups.clear()
-    assert User.objects.filter(groups__name="editors").count() == 0
-
-
-def test_reads_write_nothing_to_the_database(photos: list[Photo], django_assert_num_queries: Any) -> None:
-    """A read is one SELECT, also the first of its kind; in a broken transaction it is Django's error."""
-    with django_assert_num_queries(1) as captured:
-        list(Photo.objects.cache().filter(user__username="david"))
-    assert captured.captured_queries[0]["sql"].startswith("SELECT")
-
-
-def test_lost_keys_are_misses(photos: list[Photo]) -> None:
-    """Whatever the cache drops, nothing stale is served."""
-    assert asked(lambda: list(Photo.objects.cache())) == DB_THEN_CACHE
-    cache.clear()
-    Photo.objects.all().delete()
-    assert list(Photo.objects.cache()) == []
-
-
-def test_updates_cover_the_new_values(photos: list[Photo]) -> None:
-    """update() of values(), bulk_create, bulk_update and raw SQL too."""
-
-    def of(status: int) -> int:
-        return len(Photo.objects.cache().filter(status=status))
-
-    assert [of(1), of(2), of(3)] == [1, 1, 0]
-    Photo.objects.filter(status=1).values("id").update(status=2)
-    assert [of(1), of(2), of(3)] == [0, 2, 0]
-    for photo in photos:
-        photo.status = 3
-    Photo.objects.bulk_update(photos, ["status"])
-    assert [of(1), of(2), of(3)] == [0, 0, 2]
-    Photo.objects.bulk_create([Photo(user=photos[0].user, status=1)])
-    assert [of(1), of(2), of(3)] == [1, 0, 2]
-    with connection.cursor() as cursor:
-        cursor.execute("UPDATE photos_photo SET status = 2")
-    assert [of(1), of(2), of(3)] == [0, 3, 0]
-
-
-def test_a_rolled_back_write_is_none(photos: list[Photo]) -> None:
-    """It invalidates nothing, and what was read inside is not kept."""
-    assert asked(lambda: list(Photo.objects.cache())) == DB_THEN_CACHE
-    with transaction.atomic():
-        Photo.objects.all().delete()
-        assert list(Photo.objects.cache()) == []
-        transaction.set_rollback(True)
-    assert origin(lambda: list(Photo.objects.cache())) == "cache"
-    assert len(Photo.objects.cache()) == 2
-
-
-def test_keys_of_odd_queries() -> None:
-    """A literal %, a list of nothing, none(), another database."""
-    First.objects.create(text="100%")
-
-    assert asked(lambda: list(First.objects.cache().filter(text__contains="0%"))) == DB_THEN_CACHE
-    assert len(First.objects.cache().filter(text="100%")) == 1
-    assert list(First.objects.cache().filter(pk__in=[])) == list(First.objects.cache().none()) == []
-
-
-def test_get_keeps_what_was_said() -> None:
-    """The fields named before it, through a manager of any name."""
-    second = Second.objects.create(obj=First.objects.create(text="a"), text="b")
-    third = Third._default_manager.create(obj=second, text="c")
-    queryset = Third._default_manager.cache("obj").filter(obj=second)
-
-    assert asked(lambda: queryset.get(text="c")) == DB_THEN_CACHE
-    Third.objects.create(obj=Second.objects.create(obj=second.obj, text="b"), text="c")
-    assert origin(lambda: queryset.get(text="c")) == "cache"
-    assert queryset.get(text="c") == third
-
-
-def test_what_must_pass_through(photos: list[Photo]) -> None:
-    """iterator() and select_for_update() are not cached; a result that is read in part is."""
-    assert asked(lambda: list(Photo.objects.cache().iterator())) == ["database"] * 2
-    with transaction.atomic():
-        assert asked(lambda: list(Photo.objects.cache().select_for_update())) == ["database"] * 2
-    assert asked(lambda: next(iter(Photo.objects.cache().filter(status=1)))) == DB_THEN_CACHE
-
-
-def test_nested_queries_are_watched(photos: list[Photo]) -> None:
-    """What a subquery reads counts."""
-
-    def read() -> int:
-        senders = User.objects.filter(message__photo__status=2)
-        return len(Book.objects.cache().filter(author__name__in=senders.values("username")))
-
-    Book.objects.create(title="a", author=Author.objects.create(name="david"))
-    assert read() == 1
-    Photo.objects.filter(status=2).update(status=4)
-    assert read() == 0
 
 
 def test_imports() -> None:
