@@ -108,7 +108,7 @@ APPLICATIONS = (
         name="wagtail",
         version="8.0.1",
         by_default=False,
-        minimum_hits=1,
+        minimum_hits=8000,
         requirements=("Jinja2", "freezegun", "responses", "django-pattern-library"),
         arguments=(
             "--ds=wagtail.test.settings", "-o", "python_files=test_*.py tests.py",
