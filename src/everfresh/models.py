@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any
 
 from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist
@@ -19,8 +19,6 @@ from everfresh.querysets import explain
 from everfresh.signals import rows_written
 
 __all__ = ["CacheModel", "CachedTable", "CachedTableManager", "connect_publishers"]
-
-_M = TypeVar("_M", bound=Model)
 
 
 class CacheModel(models.Model):
@@ -132,7 +130,7 @@ def _found(queryset: QuerySet[Any]) -> list[Any]:
     return list(queryset)
 
 
-class CachedTableManager(CacheManager[_M]):
+class CachedTableManager(CacheManager):
     """The manager of a small table that is one entry.
 
     Source: cachemodel's ``CachedTableManager`` (CM-17).
@@ -149,7 +147,7 @@ class CachedTableManager(CacheManager[_M]):
         """The one query whose answer is the table."""
         fields = self.model._meta.concrete_fields
         related = [field.name for field in fields if field.is_relation and not field.null]
-        rows = self.get_queryset().using(using)
+        rows: Any = self.get_queryset().using(using)
         return rows.select_related(*related) if related else rows
 
     def get(self, *args: Any, **kwargs: Any) -> Any:
@@ -183,7 +181,7 @@ class CachedTable(models.Model):
     """
 
     objects = models.Manager()
-    cached: CachedTableManager[Any] = CachedTableManager()
+    cached = CachedTableManager()
 
     class Meta:
         abstract = True

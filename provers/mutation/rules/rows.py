@@ -57,7 +57,8 @@ MUTANTS = [
     Mutant(
         rule="what a computation read is what its result depends on",
         file="reading.py",
-        old="        recording.note(wanted.clauses.named(wanted.names), zip(wanted.names, versions, strict=True), timeout)",
+        old="        recording.note(wanted.clauses.named("
+        "wanted.names), zip(wanted.names, versions, strict=True), timeout)",
         new="        pass",
         tests="tests/functions/test_recorded.py",
     ),

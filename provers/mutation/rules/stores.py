@@ -107,7 +107,8 @@ MUTANTS = [
     Mutant(
         rule="an entry in Redis lives as long as it was said to",
         file="stores/redis.py",
-        old="lifetime = self._lifetime if timeout is None else _milliseconds(timeout)\n        self._ask(lambda at: [FILL",
+        old="lifetime = self._lifetime if timeout is None else _milliseconds(timeout)\n"
+        "        self._ask(lambda at: [FILL",
         new="lifetime = self._lifetime\n        self._ask(lambda at: [FILL",
         tests=REDIS,
     ),

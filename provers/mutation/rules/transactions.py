@@ -125,14 +125,16 @@ MUTANTS = [
     Mutant(
         rule="what a savepoint took back is not announced",
         file="journal.py",
-        old="            del self._frames[depth + 1 :]\n            self._frames[depth] = _Frame(savepoint, self._frames[depth].is_transaction)",
+        old="            del self._frames[depth + 1 :]\n"
+        "            self._frames[depth] = _Frame(savepoint, self._frames[depth].is_transaction)",
         new="            pass",
         tests=f"{SAVEPOINTS} tests/protocol/test_races.py",
     ),
     Mutant(
         rule="what was written before a savepoint outlives its rollback",
         file="journal.py",
-        old="            del self._frames[depth + 1 :]\n            self._frames[depth] = _Frame(savepoint, self._frames[depth].is_transaction)",
+        old="            del self._frames[depth + 1 :]\n"
+        "            self._frames[depth] = _Frame(savepoint, self._frames[depth].is_transaction)",
         new="            self._frames = [_Frame(None)]",
         tests=SAVEPOINTS,
     ),

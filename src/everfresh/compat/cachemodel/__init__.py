@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import wraps
-from typing import Any, NoReturn, TypeVar
+from typing import Any, ClassVar, NoReturn
 
-from django.db import models
 from django.db.models import Model
 
 from everfresh.compat.cachemodel.ns_cache import ns_flush, ns_key
@@ -37,8 +36,6 @@ __all__ = [
 CACHE_FOREVER_TIMEOUT = 86_400 * 365
 """Seconds. Entries of ours that nothing limits have no end (CM-1)."""
 
-_M = TypeVar("_M", bound=Model)
-
 _timeout: list[float | timedelta] = []
 
 
@@ -53,7 +50,7 @@ def set_cache_timeout(timeout: float | timedelta) -> None:
     _timeout[:] = [timeout]
 
 
-class CacheModelManager(CacheManager[_M]):
+class CacheModelManager(CacheManager):
     """The manager ``cached`` (CM-11)."""
 
     def __init__(self) -> None:
@@ -71,8 +68,7 @@ class CacheModelManager(CacheManager[_M]):
 class CacheModel(EverfreshCacheModel):
     """See `everfresh.models.CacheModel`; with the hook and the namespace that cachemodel 0.9 had."""
 
-    objects = models.Manager()
-    cached = CacheModelManager()
+    cached: ClassVar[CacheModelManager] = CacheModelManager()
 
     class Meta:
         abstract = True
