@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from pytest_django.fixtures import Settings
 
 
+pytest.register_assert_rewrite("everfresh.testing")
+
+
 class Configure(Protocol):
     """Change some keys of the ``EVERFRESH`` setting and keep the others."""
 

@@ -8,9 +8,9 @@ import pytest
 from django.db import connection
 
 from everfresh.events import Outcome
+from everfresh.queries.bodies import ROWS
 from everfresh.queries.plan import plan
 from everfresh.queries.replay import query_rows
-from everfresh.querysets import _ROWS
 from everfresh.reading import Answer, read
 from everfresh.stores import GuardedStore
 from tests.library.models import Tag
@@ -38,7 +38,7 @@ def while_it_computes(meanwhile: Callable[[], Any]) -> Answer[Any]:
         meanwhile()
         return rows
 
-    return read(plan(queryset.query, "default", "rows", None).wanted, connection, compute, _ROWS)
+    return read(plan(queryset.query, "default", "rows", None).wanted, connection, compute, ROWS)
 
 
 def test_write_after_the_rows_were_found() -> None:

@@ -11,8 +11,6 @@ from tests import servers
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytest.register_assert_rewrite("everfresh.testing")
-
 
 @pytest.fixture(scope="session")
 def redis() -> Iterator[servers.RedisServer]:
