@@ -21,7 +21,9 @@ _prefix = [""]
 @pytest.fixture(scope="package", autouse=True)
 def everything_cached() -> Iterator[None]:
     """Every query is cached. The prefix is a callable: it changes, and no plan has to be made anew for that."""
-    with override_settings(EVERFRESH={"CACHE_ALL": True, "MODELS": {"*": {"rows": True}}, "PREFIX": lambda: _prefix[0]}):
+    with override_settings(
+        EVERFRESH={"CACHE_ALL": True, "MODELS": {"*": {"rows": True}}, "PREFIX": lambda: _prefix[0]}
+    ):
         yield
 
 
