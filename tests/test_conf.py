@@ -89,6 +89,10 @@ def test_prefix_of_tenants() -> None:
         pytest.param({"MODELS": {"a.b": 1}}, "EVERFRESH['MODELS']", "None or a dict at 'a.b'", id="rule"),
         pytest.param({"MODELS": {"a.b": {"op": []}}}, "EVERFRESH['MODELS']", "not ['op']", id="rule key"),
         pytest.param({"MODELS": {"a.b": {"ops": "get"}}}, "EVERFRESH['MODELS']", '"all" or a list', id="ops"),
+        pytest.param({"MODELS": {"a.b": {"rows": 1}}}, "EVERFRESH['MODELS']", "True or False", id="rows"),
+        pytest.param(
+            {"MODELS": {"a.b": {"on_missing": "panic"}}}, "EVERFRESH['MODELS']", '"refresh", "skip"', id="on_missing"
+        ),
         pytest.param({"EXCLUDE": "a.b"}, "EVERFRESH['EXCLUDE'] is 'a.b'.", "a list of labels", id="exclude"),
         pytest.param({"ON_MARK_FAILURE": "panic"}, "EVERFRESH['ON_MARK_FAILURE']", '"retry" or "raise"', id="failure"),
         pytest.param({"VERIFY": 2}, "EVERFRESH['VERIFY'] is 2.", "from 0", id="verify"),

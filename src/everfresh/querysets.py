@@ -7,7 +7,7 @@ installed (:mod:`everfresh.install`), whatever its class.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ from django.db import connections
 from django.db.models import Model, QuerySet
 from django.db.models.expressions import BaseExpression
 
+from everfresh.clauses import Clauses
 from everfresh.conf import settings
 from everfresh.events import Outcome, Read, emit
 from everfresh.exceptions import Uncacheable
@@ -147,7 +148,7 @@ def _planned(
     """How the read path answers it, or ``None`` when the answer has to come from the database alone."""
     label = queryset.model._meta.label
     try:
-        return plan(queryset.query, queryset.db, form, policy.timeout, expressions, policy.watch, policy.terms)
+        return _plan(queryset, policy, form, expressions)
     except Uncacheable as refusal:
         emit(Read(Outcome.BYPASS, refusal.reason, label))
         return None
@@ -156,6 +157,12 @@ def _planned(
         log.debug("Everfresh could not look at a query of %s.", label, exc_info=True)
         emit(Read(Outcome.BYPASS, f"{type(error).__name__} while looking at the query: {error}", label))
         return None
+
+
+def _plan(
+    queryset: QuerySet[Any], policy: Policy, form: str, expressions: Mapping[str, BaseExpression] | None = None
+) -> Plan:
+    return plan(queryset.query, queryset.db, form, policy.timeout, expressions, policy.watch, policy.terms)
 
 
 def _pointing(queryset: QuerySet[Any], policy: Policy) -> Pointing | None:
@@ -195,7 +202,7 @@ class Explanation:
     """What ``explain_cache()`` tells of a queryset."""
 
     key: str
-    """The entry's key; empty when it cannot be cached."""
+    """The entry's key, or those of several rows; empty when it cannot be cached."""
 
     clauses: tuple[str, ...] = ()
     """In which ways a write makes the answer stale, in words: all groups in braces of one line must be touched."""
@@ -222,25 +229,30 @@ class Explanation:
 
 
 def explain(queryset: QuerySet[Any]) -> Explanation:
-    """How the rows of *queryset* are cached: key, clauses in words, tags, and why not where they are not."""
+    """How the rows of *queryset* are cached: key, clauses in words, tags, and why not where they are not.
+
+    Of a list that points to rows, it tells of the list; of rows asked for by their keys, of all of these.
+    """
     policy = wanted_policy(queryset, "fetch")
     reason = "" if policy else "nothing asks for it: call .cache(), or switch it on in MODELS"
     rule = settings().rule(queryset.model._meta.label_lower)
     if rule is None:
         return Explanation(key="", reason=f"the settings exclude {queryset.model._meta.label}")
     policy = policy or with_rule(policy_of(queryset), rule)
+    pointing = _pointing(queryset, policy) if policy.rows else None
     try:
-        wanted = plan(queryset.query, queryset.db, "rows", policy.timeout, None, policy.watch, policy.terms).wanted
+        wanted = pointing.wanted() if pointing else [_plan(queryset, policy, "rows").wanted]
     except Uncacheable as refusal:
         return Explanation(key="", reason=refusal.reason)
     return _explanation(wanted, reason)
 
 
-def _explanation(wanted: Wanted, reason: str) -> Explanation:
+def _explanation(wanted: Sequence[Wanted], reason: str) -> Explanation:
+    clauses = Clauses(clause for each in wanted for clause in each.clauses.clauses)
     return Explanation(
-        key=wanted.key,
-        clauses=tuple(wanted.clauses.words()),
-        tags=tuple(sorted(map(str, wanted.clauses.tags))),
-        timeout=wanted.timeout,
+        key=" ".join(each.key for each in wanted),
+        clauses=tuple(clauses.words()),
+        tags=tuple(sorted(map(str, clauses.tags))),
+        timeout=wanted[0].timeout,
         reason=reason,
     )

@@ -438,6 +438,22 @@ def test_purge_of_a_table(costs: Costs) -> None:
         assert 1 == costs(read)[1]
 
 
+@pytest.mark.seeds("OC-17")
+def test_explained() -> None:
+    """``explain_cache()`` tells of the list, which other columns of a row do not touch, or of the rows themselves."""
+    explained = Book.objects.filter(author_id=1).order_by("pk").cache(rows=True).explain_cache()
+    assert (
+        "{library_book!}",
+        "{library_book#author_id, library_book#id, library_book+, library_book-} and {library_book.author_id=1}",
+    ) == explained.clauses
+    assert explained.key != Book.objects.filter(author_id=1).order_by("pk").cache().explain_cache().key
+
+    one, two = (Book.objects.filter(pk__in=keys).order_by().cache(rows=True).explain_cache() for keys in ([1], [2, 1]))
+    assert ("{library_book!}", "{library_book.id=1}") == one.clauses
+    assert ("{library_book!}", "{library_book.id=1}", "{library_book.id=2}") == two.clauses
+    assert [one.key] == [key for key in two.key.split() if key in one.key]
+
+
 # Settings
 
 
