@@ -45,6 +45,7 @@ CORNERS = (
 )
 INDEPENDENT = (
     "tests/protocol_model",
+    "tests/seeds/test_cachebot.py",
     "tests/stores",
     "tests/test_checks.py",
     "tests/test_codec.py",
@@ -57,7 +58,7 @@ INDEPENDENT = (
     "tests/test_servers.py",
     "tests/writing",
 )
-"""They need no database, or bring servers of their own."""
+"""They need no database, bring servers of their own, or try what is the same on any database and store."""
 
 children: list[subprocess.Popen[str]] = []
 
