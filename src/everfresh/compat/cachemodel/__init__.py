@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import wraps
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn, TypeVar, overload
 
 from django.db.models import Model
 
@@ -35,6 +35,8 @@ __all__ = [
 
 CACHE_FOREVER_TIMEOUT = 86_400 * 365
 """Seconds. Entries of ours that nothing limits have no end (CM-1)."""
+
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 _timeout: list[float | timedelta] = []
 
@@ -103,6 +105,20 @@ class CacheModel(EverfreshCacheModel):
 
     def _namespace(self) -> str:
         return generate_cache_key([type(self)._meta.label_lower], self.pk)
+
+
+@overload
+def cached_method(target: _F) -> _F: ...
+
+
+@overload
+def cached_method(
+    target: None = None,
+    *,
+    auto_publish: bool = False,
+    cache_timeout: float | timedelta | None = None,
+    cache_key: str | None = None,
+) -> Callable[[_F], _F]: ...
 
 
 def cached_method(
