@@ -51,7 +51,9 @@ LOOKING = st.sampled_from([(0, 1), (1, 0), (0,), (1,)])
 class History(RuleBasedStateMachine):
     """Two connections to one library."""
 
-    def __init__(self, world: World, sessions: tuple[Session, Session], everything: Callable[[bool], None]) -> None:
+    def __init__(
+        self, world: World, sessions: tuple[Session, Session], configured: Callable[[bool, bool], None]
+    ) -> None:
         super().__init__()
         world.reset()
         self.sessions = sessions
@@ -59,24 +61,27 @@ class History(RuleBasedStateMachine):
         self.tally.examples += 1
         self.theme = ""
         self.reads: list[Asked] = []
-        self._cache_everything = everything
+        self._configure = configured
         self._failed = False
 
     # What is asked
 
     @initialize(
         everything=st.booleans(),
+        rows=st.booleans(),
         theme=st.sampled_from(THEMES),
         data=DATA,
         snapshot=st.booleans(),
         opened=st.tuples(*[st.sampled_from(["", "atomic", "atomic", "manual"])] * 2),
     )
-    def ask(self, theme: str, data: DataObject, everything: bool, snapshot: bool, opened: tuple[str, str]) -> None:
-        """Cache what is said to be, or also what relations and writes read by themselves.
+    def ask(
+        self, theme: str, data: DataObject, everything: bool, rows: bool, snapshot: bool, opened: tuple[str, str]
+    ) -> None:
+        """Cache what is said to be, or also what relations and writes read by themselves; with row entries or without.
 
         One connection is at Django's default, READ COMMITTED; the transactions of the other may see a *snapshot*.
         """
-        self._cache_everything(everything)
+        self._configure(everything, rows)
         self.sessions[1].connect(snapshot=snapshot)
         self.theme = theme
         reads = [self.a_read(data) for _ in range(REMEMBERED)]
@@ -216,11 +221,11 @@ def run(world: World, configure: Configure, how: settings) -> Tally:
     """Run histories; gives what they came to."""
     tally = Tally()
 
-    def everything(on: bool) -> None:
-        configure(CACHE_ALL=on)
+    def configured(everything: bool, rows: bool) -> None:
+        configure(CACHE_ALL=everything, MODELS={"*": {"rows": rows}})
 
     with two_sessions(tally) as sessions:
-        run_state_machine_as_test(lambda: History(world, sessions, everything), settings=how)
+        run_state_machine_as_test(lambda: History(world, sessions, configured), settings=how)
     log.info("%s, %.0f %% hits", tally, 100 * tally.share)
     return tally
 
