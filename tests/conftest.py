@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
+from django.contrib.contenttypes.management import create_contenttypes
+from django.core.cache import caches
+from django.db import connections
+from django.db.models.signals import post_migrate
 
 from tests import servers
 from tests import settings as combination
@@ -14,10 +21,15 @@ from tests import settings as combination
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from django.core.management.color import Style
+    from django.db.backends.base.base import BaseDatabaseWrapper
     from pytest_django.fixtures import Settings
 
 
 pytest.register_assert_rewrite("everfresh.testing")
+
+
+Elsewhere = Callable[[Callable[[], Any]], Any]
 
 
 class Configure(Protocol):
@@ -29,6 +41,21 @@ class Configure(Protocol):
 def pytest_report_header() -> str:
     """Say which combination this run is."""
     return f"everfresh: {combination.DB} + {combination.STORE}"
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None) -> None:
+    """The databases, and a faster way to empty them after each test that commits: half of all time went there."""
+    post_migrate.disconnect(create_contenttypes)
+    post_migrate.disconnect(dispatch_uid="django.contrib.auth.management.create_permissions")
+    for alias in connections:
+        if connections[alias].vendor == "postgresql":
+            connections[alias].ops.sql_flush = partial(_deletes, connections[alias])  # type: ignore[method-assign]
+
+
+def _deletes(connection: BaseDatabaseWrapper, style: Style, tables: list[str], **_: object) -> list[str]:
+    # TRUNCATE makes new files for each table and index. Foreign keys are checked at COMMIT.
+    return [f"{style.SQL_KEYWORD('DELETE FROM')} {connection.ops.quote_name(table)};" for table in tables]
 
 
 @pytest.fixture(scope="session")
@@ -70,3 +97,21 @@ def configure(settings: Settings, namespace: str) -> Configure:
         settings.EVERFRESH = {"PREFIX": namespace, **settings.EVERFRESH, **changes}
 
     return change
+
+
+@pytest.fixture
+def elsewhere() -> Elsewhere:
+    """Call it with a function that is to run in another thread, on connections of its own."""
+
+    def run(function: Callable[[], Any]) -> Any:
+        def work() -> Any:
+            try:
+                return function()
+            finally:
+                connections.close_all()
+                caches.close_all()
+
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(work).result(30)
+
+    return run

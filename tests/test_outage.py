@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import connection, transaction
 
 from everfresh.events import Outcome
 from everfresh.exceptions import InvalidationNotSent
@@ -15,7 +14,7 @@ from everfresh.journal import journal_of
 from everfresh.stores import GuardedStore, close_stores, current_store
 from everfresh.stores import guard as guarding
 from tests import servers
-from tests.conftest import Configure
+from tests.conftest import Configure, Elsewhere
 from tests.library.models import Author, Book
 from tests.protocol.schedule import observed, truth
 
@@ -142,21 +141,16 @@ def test_store_that_fails_only_for_invalidations(outage: Outage) -> None:
     assert outage.guard.unsent
 
 
-def test_store_that_is_back_between_commit_and_done(outage: Outage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_store_that_is_back_between_commit_and_done(
+    outage: Outage, monkeypatch: pytest.MonkeyPatch, elsewhere: Elsewhere
+) -> None:
     """What was not marked is not trusted by this process, though the store serves it again, until it is done."""
     assert ["old"] == _titles()
     done, between = outage.guard.done, []
 
-    def elsewhere() -> list[str]:
-        try:
-            return _titles()
-        finally:
-            connections.close_all()
-
     def done_later(tags: Sequence[str], writer: str) -> None:
         outage.ends()
-        with ThreadPoolExecutor(1) as pool:
-            between.append(pool.submit(elsewhere).result(30))
+        between.append(elsewhere(_titles))
         done(tags, writer)
 
     monkeypatch.setattr(outage.guard, "done", done_later)

@@ -10,11 +10,9 @@ from django.db import connection, transaction
 
 import everfresh
 from everfresh.events import Outcome
+from tests.conftest import Elsewhere
 from tests.library.models import Author, Book, Publisher
 from tests.protocol.schedule import observed
-from tests.transactions.conftest import Elsewhere, elsewhere
-
-__all__ = ["elsewhere"]
 
 BOOK = "library_book"
 

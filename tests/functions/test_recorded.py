@@ -18,8 +18,8 @@ from everfresh.reading import Answer
 from everfresh.recorded import depends_on_writes, read_recorded
 from everfresh.recording import recording
 from everfresh.tables import table
+from tests.conftest import Elsewhere
 from tests.library.models import Author, Book, Publisher
-from tests.transactions.conftest import Elsewhere
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

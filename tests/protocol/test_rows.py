@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, connections, transaction
+from django.db import DatabaseError, transaction
 from django.db.models import QuerySet
 
 from everfresh.writing import capture
+from tests.conftest import Elsewhere
 from tests.library.models import Author, Book
 from tests.protocol.schedule import truth
 
@@ -30,25 +30,18 @@ Between = Callable[[Callable[[], Any]], list[Any]]
 
 
 @pytest.fixture
-def between(monkeypatch: pytest.MonkeyPatch) -> Between:
+def between(monkeypatch: pytest.MonkeyPatch, elsewhere: Elsewhere) -> Between:
     """Call it with what another connection is to do once, when old rows were read; what came of it is in the list."""
     original = capture.select_images
 
     def arrange(work: Callable[[], Any]) -> list[Any]:
         found: list[Any] = []
 
-        def elsewhere() -> Any:
-            try:
-                return work()
-            finally:
-                connections.close_all()
-
         def select_images(*args: Any, **kwargs: Any) -> Any:
             images = original(*args, **kwargs)
             if not found:
                 found.append(None)
-                with ThreadPoolExecutor(1) as pool:
-                    found[0] = pool.submit(elsewhere).result(30)
+                found[0] = elsewhere(work)
             return images
 
         monkeypatch.setattr(capture, "select_images", select_images)

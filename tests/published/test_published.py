@@ -13,9 +13,8 @@ from pytest_django import DjangoAssertNumQueries
 
 from everfresh.methods import cached_method, decorated, denormalized_field
 from everfresh.signals import rows_written
-from tests.conftest import Configure
+from tests.conftest import Configure, Elsewhere
 from tests.published.models import Author, Badge, Category, Comment, Post
-from tests.transactions.conftest import Elsewhere
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

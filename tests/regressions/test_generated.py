@@ -8,10 +8,10 @@ import pytest
 from django.db import transaction
 from django.db.models import Count
 
+from tests.conftest import Elsewhere
 from tests.library.models import Author, Book
 from tests.protocol.schedule import truth
 from tests.settings import DB
-from tests.transactions.conftest import Elsewhere
 from tests.transactions.rows import rename, sql, titles
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -10,9 +10,9 @@ from django.db import IntegrityError, connection, transaction
 
 from everfresh.events import Outcome
 from everfresh.journal import journal_of
+from tests.conftest import Elsewhere
 from tests.library.models import Book
 from tests.protocol.schedule import observed, reach, scheduled, truth
-from tests.transactions.conftest import Elsewhere
 from tests.transactions.rows import rename, rename_by_sql, sql, titles
 
 pytestmark = pytest.mark.usefixtures("book")

@@ -13,9 +13,9 @@ from django.test.utils import CaptureQueriesContext
 from everfresh.events import Outcome
 from everfresh.journal import journal_of
 from everfresh.stores import current_store
+from tests.conftest import Elsewhere
 from tests.library.models import Author, Book, Tagging
 from tests.protocol.schedule import observed, truth
-from tests.transactions.conftest import Elsewhere
 from tests.transactions.rows import rename, rename_by_sql, titles
 
 pytestmark = pytest.mark.usefixtures("book")

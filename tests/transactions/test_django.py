@@ -20,9 +20,9 @@ from django.urls import path
 import everfresh
 from everfresh.events import Outcome
 from everfresh.stores import close_stores
+from tests.conftest import Elsewhere
 from tests.library.models import Author, Book
 from tests.protocol.schedule import observed
-from tests.transactions.conftest import Elsewhere
 from tests.transactions.rows import rename, rename_by_sql, sql, titles
 
 

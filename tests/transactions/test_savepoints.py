@@ -10,9 +10,9 @@ from django.test.utils import CaptureQueriesContext
 
 from everfresh.events import Outcome
 from everfresh.journal import journal_of
+from tests.conftest import Elsewhere
 from tests.library.models import Author, Book
 from tests.protocol.schedule import observed, truth
-from tests.transactions.conftest import Elsewhere
 from tests.transactions.rows import rename, rename_by_sql, sql, titles
 
 pytestmark = pytest.mark.usefixtures("book")

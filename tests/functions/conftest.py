@@ -1,7 +1,0 @@
-"""Other connections."""
-
-from __future__ import annotations
-
-from tests.transactions.conftest import elsewhere
-
-__all__ = ["elsewhere"]
