@@ -408,3 +408,9 @@ def test_rows_written_tells_what_was_committed(author: Author) -> None:
     finally:
         rows_written.disconnect(note)
     assert told == [{"published_author": {author.pk}, "published_badge": {5}}, {"published_author": None}]
+
+
+def test_connection_that_no_alias_leads_to(categories: None, caplog: pytest.LogCaptureFixture) -> None:
+    """Django drops test databases by one. What is written there is nobody's to publish."""
+    rows_written.send_robust(sender=None, using="__no_db__", tables={"published_category": None})
+    assert caplog.records == []
