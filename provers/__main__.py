@@ -48,6 +48,7 @@ PROVERS = [
     Prover(name="many processes, disasters, peers", arguments=("provers.processes", "--seconds", "10")),
     _suite("Django's own test suite", "--at-once", "2", "--work", "{work}"),
     _suite("… and each hit verified", "--verify", "--plain", "{work}/plain"),
+    _suite("… with rows as entries of their own", "--rows", "--plain", "{work}/plain", "--at-once", "2"),
     _suite("… on PostgreSQL and Redis", "--db", "postgresql", "--store", "redis", "--at-once", "2"),
     _suite("… of the oldest Django", "--store", "redis", "--at-once", "2", python=OLDEST),
     Prover(name="other people's applications", arguments=("provers.applications",)),

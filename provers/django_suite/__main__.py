@@ -30,12 +30,13 @@ def main() -> int:
         "patterns": options.k,
         "echo": not options.no_echo,
         "verify": float(options.verify),
+        "rows": options.rows,
         "committed": options.committed,
     }
     chosen = Suite(tests=tests, labels=labels, db=options.db, store=options.store, options=more)
     run_all(chosen, folders, at_once=options.at_once)
     found = compare(Run.of(plain, labels), Run.of(cached), _least(options, labels))
-    modes = ("verify", "committed")
+    modes = ("verify", "rows", "committed")
     found.about = {
         "django": django.get_version(),
         "db": options.db,
@@ -59,6 +60,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--extent", choices=EXTENTS, default="orm", help="default: all labels that touch the ORM")
     parser.add_argument("-k", action="append", help="only tests of this name pattern")
     parser.add_argument("--verify", action="store_true", help="ask the database again after every hit, and compare")
+    parser.add_argument("--rows", action="store_true", help="rows have entries of their own, and lists point to them")
     parser.add_argument("--committed", action="store_true", help="no transaction around each test: all writes commit")
     parser.add_argument("--no-echo", action="store_true", help="do not read back each answer that was stored")
     parser.add_argument("--at-once", type=int, default=1, metavar="N", help="so many processes; default: one")

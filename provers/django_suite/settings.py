@@ -23,6 +23,7 @@ if CHOSEN["cached"]:
         "CACHE": "everfresh",
         "CACHE_ALL": True,
         "EXCLUDE": [],
+        "MODELS": {"*": {"rows": CHOSEN["rows"]}},
         "PREFIX": namespace,
         "VERIFY": CHOSEN["verify"],
     }
