@@ -5,8 +5,15 @@ from __future__ import annotations
 from importlib import metadata
 from typing import TYPE_CHECKING
 
+import django
+from django.conf import settings
+
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
+
+# Models can be imported only where there is a project.
+settings.configure(INSTALLED_APPS=["everfresh"], USE_TZ=True)
+django.setup()
 
 project = "Everfresh"
 author = "Everfresh contributors"
@@ -26,6 +33,8 @@ autodoc_typehints = "description"
 nitpick_ignore_regex = [
     # No inventories are fetched, so that the manual builds without a network.
     (r"py:.*", r"(django|collections|typing|types|datetime)\..*"),
+    # Names as they stand in signatures and under "Raises".
+    (r"py:.*", r"timedelta|ModelName|FieldError|FieldDoesNotExist|DoesNotExist|MultipleObjectsReturned"),
     # Type variables of our own.
     (r"py:.*", r"everfresh\..*\._[A-Z]"),
     # Documented under the name it is imported by.
