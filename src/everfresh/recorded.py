@@ -37,6 +37,9 @@ _MOST_NAMES = 10_000
 _REMEMBERED = 4_096
 """Entries whose tags one process keeps at hand; for another one a hit costs a second look at the store."""
 
+_warned: set[str] = set()
+"""What was warned of: once is enough."""
+
 _names: dict[str, tuple[str, ...]] = {}
 """The tags of the entries seen last, by key."""
 
@@ -167,12 +170,14 @@ def _reason_not_to_store(recorded: Recording, timeout: float | None, label: str)
     if timeout == 0:
         return "its timeout is 0"
     if recorded.untracked:
-        log.warning(
-            "%s is not cached: nobody can tell which writes would change what it read by %s. "
-            "Declare the tables with depends_on.",
-            label,
-            recorded.untracked[0],
-        )
+        if label not in _warned:
+            _warned.add(label)
+            log.warning(
+                "%s is not cached: nobody can tell which writes would change what it read by %s. "
+                "Declare the tables with depends_on.",
+                label,
+                recorded.untracked[0],
+            )
         return f"it is untracked: {recorded.untracked[0]}"
     if recorded.moved:
         return "what it read changed while it was computed"
