@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from functools import wraps
 from inspect import Parameter, signature
@@ -16,6 +16,7 @@ from everfresh.conf import seconds, settings
 from everfresh.exceptions import Unencodable
 from everfresh.keys import digest, encode
 from everfresh.policies import cache
+from everfresh.queries.terms import ModelName, any_write
 from everfresh.recorded import read_recorded, reason_to_bypass
 from everfresh.recording import note_untracked
 
@@ -26,6 +27,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 AUTO_PUBLISH = "_cached_method_auto_publish"
 _TARGET = "_cached_method_target"
 _TIMEOUT = "_cached_method_timeout"
+_DEPENDS_ON = "_cached_method_depends_on"
 
 
 @overload
@@ -34,7 +36,11 @@ def cached_method(target: _F) -> _F: ...
 
 @overload
 def cached_method(
-    target: None = None, *, auto_publish: bool = False, timeout: float | timedelta | None = None
+    target: None = None,
+    *,
+    auto_publish: bool = False,
+    timeout: float | timedelta | None = None,
+    depends_on: Iterable[ModelName] = (),
 ) -> Callable[[_F], _F]: ...
 
 
@@ -43,6 +49,7 @@ def cached_method(
     *,
     auto_publish: bool = False,
     timeout: float | timedelta | None = None,
+    depends_on: Iterable[ModelName] = (),
 ) -> Any:
     """A method of a model whose result is kept for each row and each set of arguments, and is never stale.
 
@@ -53,6 +60,8 @@ def cached_method(
         target: the method, where the decorator is used without arguments.
         auto_publish: compute it anew as soon as a save is committed, so that the first call after it asks nothing.
         timeout: seconds or a timedelta; ``None`` is for ever.
+        depends_on: models, or their labels, whose every write drops the result: for what it reads by raw SQL and other
+            ways that cannot be followed.
 
     Raises:
         TypeError: when called with an argument that has no stable key.
@@ -66,7 +75,13 @@ def cached_method(
             return _read(self, method, args, kwargs, fresh=False)
 
         vars(method).update(
-            {"_cached_method": True, AUTO_PUBLISH: auto_publish, _TARGET: function, _TIMEOUT: seconds(timeout)}
+            {
+                "_cached_method": True,
+                AUTO_PUBLISH: auto_publish,
+                _TARGET: function,
+                _TIMEOUT: seconds(timeout),
+                _DEPENDS_ON: tuple(depends_on),
+            }
         )
         return method
 
@@ -103,7 +118,9 @@ def _read(instance: Model, method: Any, args: tuple[Any, ...], kwargs: Mapping[s
 
     label = f"{type(instance)._meta.label}.{function.__name__}()"
     key = f"{settings().prefix()}:m:{_key(instance, function, args, kwargs)}"
-    return read_recorded(key, getattr(method, _TIMEOUT), compute, label=label, fresh=fresh).value
+    declared = any_write(getattr(method, _DEPENDS_ON), instance._state.db or DEFAULT_DB_ALIAS)
+    also = declared.named([f"{settings().prefix()}:t:{name}" for name in declared.names])
+    return read_recorded(key, getattr(method, _TIMEOUT), compute, also=also, label=label, fresh=fresh).value
 
 
 def _row(instance: Model) -> Model:

@@ -25,7 +25,7 @@ from everfresh.recording import Dependencies, Named, Recording, current_recordin
 from everfresh.stores import NO_KEY, Store, current_store
 from everfresh.switches import is_disabled
 
-__all__ = ["depends_on_writes", "read_recorded", "reason_to_bypass"]
+__all__ = ["read_recorded", "reason_to_bypass"]
 
 T = TypeVar("T")
 
@@ -79,11 +79,6 @@ def _read(
         if found is not None:
             return Answer(found[0], Outcome.HIT)
     return _fill(store, key, timeout, compute, also, label or key)
-
-
-def depends_on_writes(names: Iterable[str]) -> frozenset[Named]:
-    """A clause for each of these names of tags: an entry is stale as soon as one moves."""
-    return frozenset(frozenset({frozenset({name})}) for name in names)
 
 
 def reason_to_bypass() -> str:

@@ -14,10 +14,10 @@ from django.test import override_settings
 import everfresh
 from everfresh.conf import settings
 from everfresh.events import Outcome
+from everfresh.queries.terms import any_write
 from everfresh.reading import Answer
-from everfresh.recorded import depends_on_writes, read_recorded
+from everfresh.recorded import read_recorded
 from everfresh.recording import recording
-from everfresh.tables import table
 from tests.conftest import Elsewhere
 from tests.library.models import Author, Book, Publisher
 
@@ -178,17 +178,18 @@ def test_untracked_read(
 
 def test_declared_dependency(author: Author) -> None:
     """Who says what is read answers for raw SQL."""
-    names = [f"{settings().prefix()}:t:{table('default', 'library_book').any.name}"]
+    declared = any_write(["library.Book"], "default")
+    also = list(declared.named([f"{settings().prefix()}:t:{name}" for name in declared.names]))
 
     def count() -> int:
         with connection.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM library_book")
             return int(cursor.fetchone()[0])
 
-    assert ask(count, also=depends_on_writes(names)).outcome is Outcome.FILL
-    assert ask(count, also=depends_on_writes(names)).outcome is Outcome.HIT
+    assert ask(count, also=also).outcome is Outcome.FILL
+    assert ask(count, also=also).outcome is Outcome.HIT
     Book.objects.create(id=2, author=author, title="two")
-    assert ask(count, also=depends_on_writes(names)) == Answer(2, Outcome.FILL)
+    assert ask(count, also=also) == Answer(2, Outcome.FILL)
 
 
 def test_nested(author: Author) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.db import models
+from django.db import connection, models
 
 from everfresh.compat import cachemodel
 from everfresh.methods import cached_method, denormalized_field
@@ -49,6 +49,12 @@ class Author(CacheModel):
     @cached_method(auto_publish=True)
     def needs_an_argument(self, title: str) -> int:
         return self.posts.filter(title=title).count()
+
+    @cached_method(depends_on=["published.Post"])
+    def titles_by_hand(self) -> list[str]:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT title FROM published_post WHERE author_id = %s ORDER BY id", [self.pk])
+            return [title for (title,) in cursor.fetchall()]
 
     @cached_method
     def first_missing(self) -> Post | None:

@@ -246,6 +246,15 @@ def test_returned_queryset(post: Post, author: Author, django_assert_num_queries
     assert list(author.posts_by_title("One")) == []
 
 
+def test_raw_sql_in_a_method(post: Post, author: Author, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    """Kept, where it says which models it depends on."""
+    assert author.titles_by_hand() == ["One"]
+    with django_assert_num_queries(0):
+        assert author.titles_by_hand() == ["One"]
+    Post.objects.filter(pk=post.pk).update(title="Two")
+    assert author.titles_by_hand() == ["Two"]
+
+
 @pytest.mark.seeds("CM-14")
 def test_none_is_kept(author: Author, django_assert_num_queries: DjangoAssertNumQueries) -> None:
     """A result of `None` is a result."""

@@ -15,7 +15,7 @@ from everfresh.tables import Facts, table, table_of
 from everfresh.tags import Kind, Table
 from everfresh.typing import CHANGES, Change
 
-__all__ = ["PLAIN", "ModelName", "Terms", "changes"]
+__all__ = ["PLAIN", "ModelName", "Terms", "any_write", "changes"]
 
 ModelName = type[Model] | str
 """A model, or its label ``"app.Model"``."""
@@ -85,6 +85,16 @@ class Terms:
 
 PLAIN = Terms()
 """Those of most answers."""
+
+
+def any_write(models: Iterable[ModelName], using: str) -> Clauses:
+    """The clauses of what any write to one of *models* makes stale.
+
+    Raises:
+        Uncacheable: where writes to one of them are not looked at.
+    """
+    return Clauses(Terms(depends_on=tuple(models))._besides(using))
+
 
 _CHANGE: dict[Kind, Change] = {Kind.CREATED: "create", Kind.DELETED: "delete", Kind.COLUMN: "update"}
 
