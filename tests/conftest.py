@@ -10,7 +10,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
-from django.contrib.contenttypes.management import create_contenttypes
 from django.core.cache import caches
 from django.db import connections
 from django.db.models.signals import post_migrate
@@ -46,11 +45,6 @@ def pytest_report_header() -> str:
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None) -> None:
     """The databases, and a faster way to empty them after each test that commits: half of all time went there."""
-    from django.contrib.contenttypes.models import ContentType
-
-    post_migrate.disconnect(create_contenttypes)
-    # They are made when somebody asks for them, and must not be remembered from before.
-    post_migrate.connect(lambda **_: ContentType.objects.clear_cache(), weak=False)
     post_migrate.disconnect(dispatch_uid="django.contrib.auth.management.create_permissions")
     for alias in connections:
         if connections[alias].vendor == "postgresql":
