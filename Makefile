@@ -55,4 +55,4 @@ lock: ## Take the newest releases of everything into locks/
 	$(env) --lock
 
 clean: ## Remove everything that these commands made
-	rm -rf .tools .venvs .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis docs/_build dist
+	rm -rf .cache .tools .venvs .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis docs/_build dist
