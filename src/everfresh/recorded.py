@@ -17,9 +17,11 @@ from django.db.models import QuerySet
 
 from everfresh import codec
 from everfresh.conf import settings
+from everfresh.databases import logical_database, point_of_view
 from everfresh.events import Outcome, Read, emit
 from everfresh.exceptions import Unencodable
 from everfresh.journal import journal_of
+from everfresh.keys import digest, encode
 from everfresh.reading import Answer
 from everfresh.recording import Dependencies, Named, Recording, current_recording, recording
 from everfresh.stores import NO_KEY, Store, current_store
@@ -63,7 +65,7 @@ def read_recorded(
         label: what to call it in events and warnings.
         fresh: compute and store it anew, whatever is stored.
     """
-    answer = _read(key, timeout, compute, also, label, fresh)
+    answer = _read(f"{key}{_databases()}", timeout, compute, also, label, fresh)
     emit(Read(answer.outcome, answer.reason, label))
     return answer
 
@@ -90,6 +92,11 @@ def reason_to_bypass() -> str:
         if journal.in_transaction and (journal.reads_snapshot or not journal.is_empty):
             return "a transaction has written, or reads a snapshot"
     return ""
+
+
+def _databases() -> str:
+    """What tells the databases that a computation may read from those of another project, or of another test run."""
+    return digest(encode([(alias, logical_database(alias), point_of_view(alias)) for alias in sorted(connections)]))
 
 
 def _stored(store: Store, key: str, timeout: float | None) -> tuple[Any] | None:

@@ -252,3 +252,11 @@ def test_disabled_inside(author: Author) -> None:
             return titles()
 
     assert ask(function).outcome is ask(function).outcome is Outcome.MISS
+
+
+def test_databases_of_one_alias_are_told_apart(author: Author, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clones for parallel tests, and projects that share a cache: what was read elsewhere is no answer here."""
+    ask(titles)
+    monkeypatch.setitem(connection.settings_dict, "NAME", f"{connection.settings_dict['NAME']}_2")
+
+    assert ask(lambda: ["there"]).value == ["there"]
