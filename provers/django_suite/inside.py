@@ -175,11 +175,12 @@ def _echo() -> None:
     from everfresh import querysets
     from everfresh.events import Outcome
     from everfresh.reading import Answer
+    from everfresh.rows import Pointing
 
     read = querysets.read
 
-    def read_and_read_back(wanted: Any, connection: Any, compute: Any, body: Any) -> Any:
-        answer = read(wanted, connection, compute, body)
+    def read_and_read_back(wanted: Any, connection: Any, compute: Any, body: Any, **asked: Any) -> Any:
+        answer = read(wanted, connection, compute, body, **asked)
         if answer.outcome is not Outcome.FILL:
             return answer
         counts.is_reading_back = True
@@ -195,7 +196,22 @@ def _echo() -> None:
             counts.found("unfaithful", f"{answer.value!r}\ncame back as\n{again.value!r}")
         return Answer(again.value, Outcome.FILL, answer.reason)
 
+    instances = Pointing.instances
+
+    def instances_read_back(self: Any, **asked: Any) -> Any:
+        answer = instances(self, **asked)
+        if answer.outcome is not Outcome.FILL:
+            return answer
+        counts.is_reading_back = True
+        try:
+            again = instances(self)
+        finally:
+            counts.is_reading_back = False
+        counts.reads[counts.label]["echo" if again.from_cache else "not kept"] += 1
+        return Answer(again.value, Outcome.FILL, answer.reason) if again.from_cache else answer
+
     querysets.read = read_and_read_back
+    Pointing.instances = instances_read_back  # type: ignore[method-assign]
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -215,9 +231,9 @@ def _verify_out_of_sight() -> None:
 
     read = querysets.read
 
-    def read_verified(wanted: Any, connection: Any, compute: Any, body: Any) -> Any:
+    def read_verified(wanted: Any, connection: Any, compute: Any, body: Any, **asked: Any) -> Any:
         length = len(connection.queries_log)
-        answer = read(wanted, connection, compute, body)
+        answer = read(wanted, connection, compute, body, **asked)
         if answer.from_cache:
             while len(connection.queries_log) > length:
                 connection.queries_log.pop()
