@@ -78,6 +78,8 @@ class Pointing:
         pointers = queryset.values_list("pk", *queryset.query.annotation_select)
         listed = None if keys is not None else plan(pointers.query, using, "pointers", timeout, None, watch, terms)
         begins = family_of(queryset.model, using).shape if listed is None else listed.shape
+        for key in keys or ():
+            family_of(queryset.model, using).name(key)
         shape = f"{begins}/{queryset.model._meta.label}/{queryset.query.select_related!r}"
         layout = layout_of(compiler_of(queryset, shape))
         for part in layout.parts:

@@ -204,3 +204,10 @@ def test_journal_does_not_hold_its_connection() -> None:
     before = sys.getrefcount(own)
     journal_of(own)
     assert before == sys.getrefcount(own)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("key", [2**70, -(2**70)])
+def test_row_beyond_what_a_column_can_hold(key: int) -> None:
+    """Django knows that no row has such a key. Drivers refuse the question."""
+    assert list(Tag.objects.cache(rows=True).filter(pk=key)) == []

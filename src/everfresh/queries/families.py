@@ -71,9 +71,25 @@ class Family:
     def name(self, key: Any) -> object:
         """The one name of all values that mean the same primary key."""
         try:
-            return canonical(self.model._meta.pk, key)
+            name = canonical(self.model._meta.pk, key)
         except Uncertain as reason:
             raise Uncacheable(f"its primary key is {reason}") from None
+        low, high = self._integers
+        if type(name) is int and ((low is not None and name < low) or (high is not None and name > high)):
+            # No row can have it, and drivers refuse to be asked.
+            raise Uncacheable("its primary key is beyond what the column can hold")
+        return name
+
+    @cached_property
+    def _integers(self) -> tuple[int | None, int | None]:
+        """The least and the greatest that the column of the primary key can hold, where it holds integers."""
+        field: Any = self.model._meta.pk
+        while field.is_relation:
+            field = field.target_field
+        try:
+            return connections[self.using].ops.integer_field_range(field.get_internal_type())
+        except KeyError:
+            return None, None
 
     def fences(self) -> list[str]:
         """The names of the tags that move with every write to any table of the model."""
