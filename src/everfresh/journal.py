@@ -140,9 +140,11 @@ class Journal:
             self.record(names)
             yield
         else:
+            # Taken before, so that a write that fails leaves nothing to be told with the next one.
+            news = self._news()
             with self.publishing(list(dict.fromkeys(names))):
                 yield
-            for tell in self._news():
+            for tell in news:
                 tell()
 
     @contextmanager

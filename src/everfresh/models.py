@@ -8,7 +8,7 @@ from typing import Any
 
 from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist
-from django.db import connections, models, transaction
+from django.db import models, transaction
 from django.db.models import Model, QuerySet
 from django.db.models.query import MAX_GET_RESULTS
 
@@ -194,9 +194,6 @@ def connect_publishers() -> None:
 
 
 def _publish_again(using: str, tables: Mapping[str, set[Any] | None], **_: Any) -> None:
-    if using not in connections.settings:
-        # A connection of Django's own making, as the one that drops test databases: nobody reads by it.
-        return
     for model in apps.get_models():
         if model._meta.db_table not in tables or model._meta.proxy:
             continue
