@@ -34,6 +34,9 @@ class CacheModel(models.Model):
     objects = models.Manager()
     cached = CacheManager(cache_all=True, rows=True)
 
+    _is_denormalized = False
+    """Has the save that publishes this instance just set its denormalized fields?"""
+
     class Meta:
         abstract = True
 
@@ -50,11 +53,16 @@ class CacheModel(models.Model):
                 self._store_denormalized()
         else:
             super().save(*args, **kwargs)
-        self.publish()
+        self._is_denormalized = True
+        try:
+            self.publish()
+        finally:
+            self.__dict__.pop("_is_denormalized", None)
 
     def publish(self) -> None:
         """Put the row, and what its ``auto_publish`` methods give, into the cache once this is committed (CM-5)."""
-        self._store_denormalized()
+        if not self._is_denormalized:
+            self._store_denormalized()
         self.publish_by("pk")
         for name, method in decorated(type(self), AUTO_PUBLISH):
             if needs_no_arguments(method):

@@ -9,6 +9,7 @@ import pytest
 from django.core.exceptions import FieldDoesNotExist
 from django.db import DatabaseError, connection, transaction
 from django.db.models import F
+from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoAssertNumQueries
 
 from everfresh.methods import cached_method, decorated, denormalized_field
@@ -289,6 +290,16 @@ def test_unsaved_instances_share_nothing() -> None:
     """They have no key."""
     assert Author(first_name="A", last_name="B").full_name() == "A B"
     assert Author(first_name="C", last_name="D").full_name() == "C D"
+
+
+def test_denormalized_field_is_computed_once(author: Author) -> None:
+    """At each save, the first one included; whoever publishes the row later computes it then."""
+    post = Post(author=author, title="One", slug="one")
+    for publish in (post.save, post.save, post.publish):
+        with CaptureQueriesContext(connection) as queries:
+            publish()
+        counts = [query for query in queries.captured_queries if "published_comment" in query["sql"]]
+        assert len(counts) == 1
 
 
 @pytest.mark.seeds("CM-14")
