@@ -27,6 +27,7 @@ from everfresh.conf import settings
 from everfresh.events import Outcome
 from everfresh.exceptions import RowsMissing, Uncacheable
 from everfresh.keys import digest
+from everfresh.naming import entry_key
 from everfresh.queries.bodies import POINTERS, ROWS, Pointers
 from everfresh.queries.families import family_of
 from everfresh.queries.layouts import Layout, Part, layout_of
@@ -227,7 +228,7 @@ def _further(wanted: Wanted, head: Pointers) -> list[Wanted]:
     """The entries in which the list goes on that begins with *head*."""
     names = [digest(f"{wanted.key} {head.identity.hex()} {number}".encode()) for number in range(head.further)]
     # Not verified: without an order, the database may put other rows here each time.
-    return [replace(wanted, key=f"{settings().prefix()}:c:{name}", is_exact=False) for name in names]
+    return [replace(wanted, key=entry_key("c", name), is_exact=False) for name in names]
 
 
 def _refuse(queryset: QuerySet[Any]) -> None:

@@ -12,9 +12,9 @@ from django.db.models.expressions import BaseExpression, Value
 from django.db.models.sql import Query
 
 from everfresh.clauses import Clauses
-from everfresh.conf import settings
 from everfresh.databases import logical_database, may_lag, point_of_view
 from everfresh.exceptions import Uncacheable
+from everfresh.naming import entry_key, tag_names
 from everfresh.queries.dependencies import derive
 from everfresh.queries.fingerprint import Fingerprint, fingerprint
 from everfresh.queries.outlines import Outline
@@ -87,11 +87,10 @@ def plan(
         _remember(_memory, found.identity, clauses)
     if isinstance(clauses, _Refused):
         raise Uncacheable(clauses.reason)
-    prefix = settings().prefix()
     wanted = Wanted(
-        key=f"{prefix}:q:{found.identity}{clauses.digest}",
+        key=entry_key("q", f"{found.identity}{clauses.digest}"),
         clauses=clauses,
-        names=tuple([f"{prefix}:t:{name}" for name in clauses.names]),
+        names=tag_names(clauses.names),
         timeout=timeout,
         is_exact=terms.is_exact,
     )
