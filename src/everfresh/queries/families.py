@@ -13,6 +13,7 @@ from django.core.signals import setting_changed
 from django.db import connections
 from django.db.models import Model, QuerySet
 
+from everfresh.bounded import Bounded
 from everfresh.clauses import Clauses
 from everfresh.databases import logical_database, may_lag, point_of_view
 from everfresh.exceptions import Uncacheable
@@ -43,7 +44,7 @@ class Family:
     outline: Outline
 
     def __post_init__(self) -> None:
-        self._memory: dict[object, tuple[str, Clauses]] = {}
+        self._memory = Bounded[object, tuple[str, Clauses]](_REMEMBERED)
 
     def wanted(self, key: Any, timeout: float | None) -> Wanted:
         """The entry of the row whose primary key is *key*.
@@ -56,8 +57,6 @@ class Family:
         if found is None:
             clauses = self.outline.clauses([(name,)])
             found = f"{self.shape}{digest(encode(name))}{clauses.digest}", clauses
-            if len(self._memory) >= _REMEMBERED:
-                self._memory.pop(next(iter(self._memory)), None)
             self._memory[name] = found
         identity, clauses = found
         return Wanted(key=entry_key("r", identity), clauses=clauses, names=tag_names(clauses.names), timeout=timeout)
