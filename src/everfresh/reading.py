@@ -232,10 +232,9 @@ class Moment:
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         journal = journal_of(connection)
-        alone = journal.in_transaction and (journal.reads_snapshot or not journal.is_empty)
         if connection.needs_rollback:
             raise Moved("the transaction is broken")
-        self._store: Store = journal.overlay() if alone else current_store()
+        self._store: Store = journal.overlay() if journal.answers_are_private else current_store()
         self._known: list[tuple[Wanted, tuple[bytes | None, ...]]] = []
         self._is_settled = True
 

@@ -88,8 +88,7 @@ def reason_to_bypass() -> str:
     if not settings().enabled or is_disabled():
         return "the cache is switched off"
     for connection in connections.all(initialized_only=True):
-        journal = journal_of(connection)
-        if journal.in_transaction and (journal.reads_snapshot or not journal.is_empty):
+        if journal_of(connection).answers_are_private:
             return "a transaction has written, or reads a snapshot"
     return ""
 
