@@ -75,7 +75,7 @@ class CacheModel(models.Model):
             FieldDoesNotExist: when one is no field; cachemodel's README gave values, which was never right.
         """
         lookup = self._lookup(names)
-        _once_committed(self, lambda: _found(lookup))
+        _once_committed(self, lambda: list(lookup))
 
     def publish_key(self, *names: str) -> str:
         """The key of the entry that ``cached.get()`` by these fields reads, with the values they have now (CM-6)."""
@@ -132,10 +132,6 @@ class CacheModel(models.Model):
 def _once_committed(instance: Model, run: Callable[[], Any]) -> None:
     # Robust: what is committed is committed, and an entry that could not be published is filled by its first reader.
     transaction.on_commit(run, using=instance._state.db, robust=True)
-
-
-def _found(queryset: QuerySet[Any]) -> list[Any]:
-    return list(queryset)
 
 
 class CachedTableManager(CacheManager):
