@@ -23,6 +23,7 @@ from everfresh.conf import settings
 from everfresh.events import Outcome, Verified, emit
 from everfresh.exceptions import Unencodable
 from everfresh.journal import Journal, journal_of
+from everfresh.naming import tag_names
 from everfresh.recording import Recording, computing, current_recording
 from everfresh.signals import stale_answer
 from everfresh.stores import NO_KEY, Store, current_store
@@ -138,9 +139,8 @@ def _note_tables(recording: Recording, wanted: Wanted, timeout: float | None) ->
 
     Not the first one of a table: its version has to be of before the read, so it is taken now, for those to come.
     """
-    prefix = settings().prefix()
     tables = {Table(tag.database, tag.table) for tag in wanted.clauses.tags}
-    names = [f"{prefix}:t:{each.any.name}" for each in tables]
+    names = tag_names(each.any.name for each in tables)
     unknown = [name for name in names if name not in recording.versions]
     if not unknown:
         recording.note([frozenset({frozenset({name})}) for name in names], (), timeout)
@@ -252,10 +252,9 @@ class Moment:
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         journal = journal_of(connection)
-        alone = journal.in_transaction and (journal.reads_snapshot or not journal.is_empty)
         if connection.needs_rollback:
             raise Moved("the transaction is broken")
-        self._store: Store = journal.overlay() if alone else current_store()
+        self._store: Store = journal.overlay() if journal.answers_are_private else current_store()
         self._known: list[tuple[Wanted, tuple[bytes | None, ...]]] = []
         self._is_settled = True
 

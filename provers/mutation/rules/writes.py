@@ -212,8 +212,8 @@ MUTANTS = [
     Mutant(
         rule="writes invalidate also where reads are disabled",
         file="writing/capture.py",
-        old="    if not moved:\n        return []",
-        new="    if not moved or not settings().enabled:\n        return []",
+        old="    if not moved:\n        return ()",
+        new="    if not moved or not settings().enabled:\n        return ()",
         tests="tests/test_policies.py",
     ),
 ]
