@@ -190,8 +190,8 @@ MUTANTS = [
     Mutant(
         rule="the database's own cascades count",
         file="writing/capture.py",
-        old="        for name in changed_by_database(statement.model):",
-        new="        for name in ():",
+        old="statement.under_way(set(changed_by_database(statement.model)))",
+        new="statement.under_way()",
         tests=f"{MATRIX}[database_cascade] {MATRIX}[database_cascade_queryset] {MATRIX}[database_cascade_raw_delete]",
     ),
     Mutant(

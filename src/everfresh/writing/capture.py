@@ -91,15 +91,25 @@ class _Statement:
         self.record(whole_table(self.place))
 
     @contextmanager
-    def under_way(self) -> Iterator[None]:
-        """In a transaction, and with its own SQL known to the cursor as captured."""
-        with self._in_transaction(), self._known_sql():
+    def under_way(self, others: Iterable[str] = ()) -> Iterator[None]:
+        """In a transaction, and with its own SQL known to the cursor as captured.
+
+        Args:
+            others: tables whose rows the database itself changes along with those of this one.
+        """
+        with self._in_transaction(others), self._known_sql():
+            if self.journal.in_transaction:
+                self.journal.record(self._announce_whole(others))
             try:
                 yield
             except BaseException:
                 # It may have been executed before something raised, and somebody may catch that and commit.
                 self.record_whole_table()
                 raise
+
+    def _announce_whole(self, names: Iterable[str]) -> list[str]:
+        alias = self.connection.alias
+        return [tag for name in names for tag in announce(self.connection, name, whole_table(table(alias, name)))]
 
     @contextmanager
     def _known_sql(self) -> Iterator[None]:
@@ -124,13 +134,13 @@ class _Statement:
             del known[at:]
 
     @contextmanager
-    def _in_transaction(self) -> Iterator[None]:
+    def _in_transaction(self, others: Iterable[str]) -> Iterator[None]:
         connection = self.connection
         if self.journal.in_transaction:
             yield
         elif connection.alias not in connections.settings or connections[connection.alias] is not connection:
             # A copy of a connection, which atomic() cannot find by its alias: the statement is its own COMMIT.
-            with self.journal.writing(announce(self.connection, self.name, whole_table(self.place))):
+            with self.journal.writing(self._announce_whole([self.name, *others])):
                 yield
         else:
             block = transaction.atomic(using=connection.alias, savepoint=False)
@@ -333,11 +343,7 @@ def capture_delete(compiler: SQLDeleteCompiler, run: Callable[[], T], count: Cal
     statement = _Statement(compiler, compiler.connection.vendor)
     if not statement.is_watched:
         return run()
-    with statement.under_way():
-        for name in changed_by_database(statement.model):
-            statement.journal.record(
-                announce(statement.connection, name, whole_table(table(statement.connection.alias, name)))
-            )
+    with statement.under_way(set(changed_by_database(statement.model))):
         if statement.facts is None:
             statement.record_whole_table()
             return run()
