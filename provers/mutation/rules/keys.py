@@ -26,8 +26,8 @@ MUTANTS = [
     Mutant(
         rule="the clauses are part of a key",
         file="queries/plan.py",
-        old='entry_key("q", f"{found.identity}{clauses.digest}")',
-        new='entry_key("q", found.identity)',
+        old='f"{found.identity}{clauses.digest}")',
+        new='found.identity)',
         tests="tests/test_clauses.py",
     ),
     Mutant(

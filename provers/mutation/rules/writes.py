@@ -190,7 +190,7 @@ MUTANTS = [
     Mutant(
         rule="the database's own cascades count",
         file="writing/capture.py",
-        old="statement.under_way(set(changed_by_database(statement.model)))",
+        old="statement.under_way(besides)",
         new="statement.under_way()",
         tests=f"{MATRIX}[database_cascade] {MATRIX}[database_cascade_queryset] {MATRIX}[database_cascade_raw_delete]",
     ),

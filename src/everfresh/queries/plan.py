@@ -60,6 +60,7 @@ def plan(
     aggregates: Mapping[str, BaseExpression] | None = None,
     watch: Watch = EVERYTHING,
     terms: Terms = PLAIN,
+    grace: float | None = None,
 ) -> Plan:
     """The entry for the answer of *query*.
 
@@ -71,6 +72,7 @@ def plan(
         aggregates: unresolved expressions by name, for the form "aggregate".
         watch: which of its conditions count.
         terms: what else was said of the answer.
+        grace: seconds for which it may be served when it is old; ``None``: never.
 
     Raises:
         Uncacheable: with the reason.
@@ -87,10 +89,12 @@ def plan(
     if isinstance(clauses, _Refused):
         raise Uncacheable(clauses.reason)
     wanted = Wanted(
-        key=entry_key("q", f"{found.identity}{clauses.digest}"),
+        # What may be served when it is old tells its end, which others would not understand.
+        key=entry_key("q" if grace is None else "g", f"{found.identity}{clauses.digest}"),
         clauses=clauses,
         names=tag_names(clauses.names),
         timeout=timeout,
+        grace=grace,
         is_exact=terms.is_exact,
     )
     return Plan(wanted, found.shape)

@@ -22,7 +22,7 @@ from everfresh.events import Invalidated, emit
 from everfresh.journal import journal_of
 from everfresh.naming import tag_names
 from everfresh.signals import rows_written
-from everfresh.tables import Facts, Uncertain, canonical, describe, table, table_of
+from everfresh.tables import Facts, Uncertain, canonical, describe, is_watched, table, table_of
 from everfresh.tags import Kind, Tag
 from everfresh.writing.images import (
     Image,
@@ -80,8 +80,7 @@ class _Statement:
     @property
     def is_watched(self) -> bool:
         """Can any entry depend on this table?"""
-        facts = self.facts or describe(self.name, self.connection.vendor)
-        return facts is not None and not facts.excluded
+        return is_watched(self.name, self.connection.vendor)
 
     def record(self, moved: Iterable[Tag]) -> None:
         if self.journal.in_transaction:
@@ -341,9 +340,13 @@ def _pin_to_rows(connection: BaseDatabaseWrapper, query: Any, rows: dict[Key, Im
 def capture_delete(compiler: SQLDeleteCompiler, run: Callable[[], T], count: Callable[[T], int | None]) -> T:
     """Run a DELETE and record the rows that are gone, and those that the database removes or changes with them."""
     statement = _Statement(compiler, compiler.connection.vendor)
-    if not statement.is_watched:
+    vendor = statement.connection.vendor
+    besides = {name for name in changed_by_database(statement.model) if is_watched(name, vendor)}
+    if not statement.is_watched and not besides:
         return run()
-    with statement.under_way(set(changed_by_database(statement.model))):
+    with statement.under_way(besides):
+        if not statement.is_watched:
+            return run()
         if statement.facts is None:
             statement.record_whole_table()
             return run()
