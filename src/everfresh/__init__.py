@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from everfresh.methods import cached_method, denormalized_field
     from everfresh.models import CachedTable, CacheModel
     from everfresh.switches import disabled
-    from everfresh.writing.invalidation import ainvalidate, invalidate
+    from everfresh.writing.invalidation import ainvalidate, ainvalidate_tags, invalidate, invalidate_tags
 
 __all__ = [
     "CacheManager",
@@ -17,10 +17,12 @@ __all__ = [
     "CacheQuerySet",
     "CachedTable",
     "ainvalidate",
+    "ainvalidate_tags",
     "cached_method",
     "denormalized_field",
     "disabled",
     "invalidate",
+    "invalidate_tags",
 ]
 __version__ = "0.1.0"
 
@@ -30,10 +32,12 @@ _HOMES = {
     "CacheQuerySet": "everfresh.managers",
     "CachedTable": "everfresh.models",
     "ainvalidate": "everfresh.writing.invalidation",
+    "ainvalidate_tags": "everfresh.writing.invalidation",
     "cached_method": "everfresh.methods",
     "denormalized_field": "everfresh.methods",
     "disabled": "everfresh.switches",
     "invalidate": "everfresh.writing.invalidation",
+    "invalidate_tags": "everfresh.writing.invalidation",
 }
 
 

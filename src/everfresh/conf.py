@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
+from random import random
 from typing import Any
 
 from django.conf import settings as django_settings
@@ -54,11 +55,14 @@ class Limits:
     values: int = 128
     """Values of one ``IN (…)`` that get a tag each."""
 
+    recorded_tags: int = 500
+    """Tags of one computation; of what it reads beyond them, every write to the same tables counts."""
+
     mark_seconds: float = 30.0
     """How long a mark outlives a writer that died before it could say ``done``."""
 
     lease_seconds: float = 10.0
-    """How long one reader may hold the right to store an answer."""
+    """How long one reader may hold the right to store an answer, and others wait for what it computes."""
 
     store_seconds: float = 0.5
     """Time-out of one exchange with a store over the network."""
@@ -116,6 +120,9 @@ class Settings:
     timeout: float | None = _DAY
     """Seconds an entry lives at most; ``None``: for ever."""
 
+    jitter: float = 0.1
+    """The share, from 0 to below 1, of its timeout by which an entry's lifetime may be shortened by chance."""
+
     prefix: Callable[[], str] = _unprefixed
     """The namespace of every key now; a callable for tenants."""
 
@@ -139,6 +146,10 @@ class Settings:
 
     limits: Limits = field(default_factory=Limits)
     """See :class:`Limits`."""
+
+    def lifetime(self, timeout: float | None) -> float | None:
+        """*timeout* seconds, shortened by chance: what is stored at one moment shall not end at one moment."""
+        return timeout if timeout is None else timeout * (1 - self.jitter * random())  # noqa: S311  no secret
 
     def rule(self, label: str) -> ModelRule | None:
         """The rule for the model *label* (``"app.model"``, lower case); ``None`` is "never", and wins."""
@@ -229,6 +240,12 @@ def _share(value: object) -> float:
     return float(value)
 
 
+def _part(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+        raise _Wrong("a share from 0 (entries live for their whole timeout) to below 1")
+    return float(value)
+
+
 def _limits(value: object) -> Limits:
     names = {item.name.upper(): item for item in fields(Limits)}
     if not isinstance(value, Mapping):
@@ -292,6 +309,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "CACHE_ALL": _bool,
     "CACHE_GET": _bool,
     "TIMEOUT": _timeout,
+    "JITTER": _part,
     "PREFIX": _prefix,
     "MODELS": _models,
     "EXCLUDE": _labels,

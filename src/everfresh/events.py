@@ -25,6 +25,9 @@ class Outcome(Enum):
     MISS = "miss"
     """From the database, and not stored: a writer is pending, another reader fills, the store is down, too large."""
 
+    STALE = "stale"
+    """From the store, and older than it should be: ``grace`` allows it while another one computes it anew."""
+
     BYPASS = "bypass"
     """From the database, because no coherent answer can be kept; the reason says why."""
 
@@ -35,7 +38,7 @@ class Read:
 
     outcome: Outcome
     reason: str = ""
-    """Why, for ``BYPASS`` and ``MISS``."""
+    """Why, for ``BYPASS``, ``MISS`` and ``STALE``."""
 
     label: str = ""
     """The model read, as ``app.Model``; of a computation its own name, as ``app.Model.method()``."""

@@ -7,6 +7,7 @@ Errors that reach a user of the library::
      +- RowsMissing              a cached list points to rows that are gone, and the policy is "raise"
      +- InvalidationNotSent      a write's tags could not be marked and the policy is "raise"
      +- StoreMisconfigured       the cache alias cannot hold Everfresh's entries
+     +- StoreUnreachable         the store does not answer, and no other answer will do
 
 Signals between the layers, never seen outside the library::
 
@@ -27,6 +28,7 @@ __all__ = [
     "RowsMissing",
     "StaleAnswer",
     "StoreMisconfigured",
+    "StoreUnreachable",
     "Uncacheable",
     "Unencodable",
 ]
@@ -61,6 +63,10 @@ class RowsMissing(EverfreshError):
 
 class StoreMisconfigured(EverfreshError):
     """The cache alias named in the settings cannot serve as a store."""
+
+
+class StoreUnreachable(EverfreshError):
+    """The store was asked what only it knows, such as which results are stored, and does not answer."""
 
 
 class Uncacheable(Exception):

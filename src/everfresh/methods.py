@@ -18,7 +18,7 @@ from everfresh.given import as_given, canonical, note_given
 from everfresh.keys import digest, encode
 from everfresh.policies import cache
 from everfresh.queries.terms import ModelName, any_write
-from everfresh.recorded import read_recorded, reason_to_bypass
+from everfresh.recorded import Computation, read_recorded, reason_to_bypass
 from everfresh.recording import note_untracked
 
 __all__ = ["cached_method", "decorated", "denormalized_field", "needs_no_arguments", "recompute"]
@@ -122,7 +122,14 @@ def _read(instance: Model, method: Any, args: tuple[Any, ...], kwargs: Mapping[s
     key = f"{settings().prefix()}:m:{_key(instance, function, args, kwargs)}"
     declared = any_write(getattr(method, _DEPENDS_ON), instance._state.db or DEFAULT_DB_ALIAS)
     also = declared.named([f"{settings().prefix()}:t:{name}" for name in declared.names])
-    return read_recorded(key, getattr(method, _TIMEOUT), compute, also=also, label=label, fresh=fresh).value
+    computation = Computation(
+        key=key,
+        label=label,
+        timeout=getattr(method, _TIMEOUT),
+        also=tuple(also),
+        is_declared=bool(getattr(method, _DEPENDS_ON)),
+    )
+    return read_recorded(computation, compute, fresh=fresh).value
 
 
 def _row(instance: Model) -> Model:

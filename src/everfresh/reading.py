@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import random
 from typing import Generic, TypeVar
 
@@ -23,9 +23,10 @@ from everfresh.conf import settings
 from everfresh.events import Outcome, Verified, emit
 from everfresh.exceptions import Unencodable
 from everfresh.journal import Journal, journal_of
-from everfresh.recording import computing, current_recording
+from everfresh.recording import Recording, computing, current_recording
 from everfresh.signals import stale_answer
 from everfresh.stores import NO_KEY, Store, current_store
+from everfresh.tags import Table
 
 __all__ = ["Answer", "Body", "Moment", "Moved", "Wanted", "drop", "read"]
 
@@ -78,11 +79,13 @@ class Answer(Generic[T]):
     value: T
     outcome: Outcome
     reason: str = ""
+    stamp: str = field(default="", compare=False)
+    """What tells it from what is computed anew, of a recorded computation that is stored."""
 
     @property
     def from_cache(self) -> bool:
         """Did it come without a query?"""
-        return self.outcome is Outcome.HIT
+        return self.outcome in (Outcome.HIT, Outcome.STALE)
 
 
 def read(
@@ -126,7 +129,24 @@ def _note(wanted: Wanted, versions: tuple[bytes | None, ...]) -> None:
     if recording is not None:
         # The project's own TIMEOUT says nothing of this query: what was computed from it may be kept for longer.
         timeout = None if wanted.timeout == settings().timeout else wanted.timeout
-        recording.note(wanted.clauses.named(wanted.names), zip(wanted.names, versions, strict=True), timeout)
+        if len(recording.versions) < settings().limits.recorded_tags or not _note_tables(recording, wanted, timeout):
+            recording.note(wanted.clauses.named(wanted.names), zip(wanted.names, versions, strict=True), timeout)
+
+
+def _note_tables(recording: Recording, wanted: Wanted, timeout: float | None) -> bool:
+    """Note a read by its tables alone, so that no recording grows without bound. Was that possible?
+
+    Not the first one of a table: its version has to be of before the read, so it is taken now, for those to come.
+    """
+    prefix = settings().prefix()
+    tables = {Table(tag.database, tag.table) for tag in wanted.clauses.tags}
+    names = [f"{prefix}:t:{each.any.name}" for each in tables]
+    unknown = [name for name in names if name not in recording.versions]
+    if not unknown:
+        recording.note([frozenset({frozenset({name})}) for name in names], (), timeout)
+        return True
+    recording.versions.update(zip(unknown, current_store().begin_fill(NO_KEY, unknown, 0).versions, strict=True))
+    return False
 
 
 def _store_for(wanted: Wanted, connection: BaseDatabaseWrapper) -> Store | None:
@@ -188,7 +208,7 @@ def _fill(store: Store, wanted: Wanted, compute: Callable[[], T], body: Body[T])
         if not reason:
             entry, reason = _pack(value, fill.versions, body)
             if entry is not None:
-                store.fill(wanted.key, entry, fill.lease, wanted.timeout)
+                store.fill(wanted.key, entry, fill.lease, settings().lifetime(wanted.timeout))
                 stored = True
     finally:
         if not stored:
@@ -347,8 +367,8 @@ class Moment:
                 if entry is not None and len(others) == len(further):
                     if others:
                         # Before the answer itself, which is not to be found without them.
-                        self._store.fill_many(others, whole.timeout)
-                    self._store.fill(whole.key, entry, begun.lease, whole.timeout)
+                        self._store.fill_many(others, settings().lifetime(whole.timeout))
+                    self._store.fill(whole.key, entry, begun.lease, settings().lifetime(whole.timeout))
                     stored = True
         finally:
             if not stored and begun.lease is not None:
@@ -391,7 +411,7 @@ class Moment:
                 if entry is not None:
                     entries[each.key] = entry
         if entries:
-            self._store.fill_many(entries, wanted[0].timeout)
+            self._store.fill_many(entries, settings().lifetime(wanted[0].timeout))
 
 
 _Entries = Sequence[tuple[Wanted, T]]

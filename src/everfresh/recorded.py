@@ -1,16 +1,20 @@
-"""Entries whose dependencies record themselves: what a function returned, and everything it read to do so.
+"""Computations whose dependencies record themselves: what a function returned, and everything it read to do so.
 
-Such an entry holds the names of its tags beside their versions, for nothing but running the function tells them. The
+The entry of one holds the names of its tags beside their versions, for nothing but running the function tells them. The
 rest is as everywhere: versions taken before each query, and an entry is served as long as none of them moved.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import log
+from random import random
+from time import monotonic, time
 from typing import Any, TypeVar
 
-import msgspec
 from django.conf import settings as django_settings
 from django.db import connections
 from django.db.models import QuerySet
@@ -20,67 +24,123 @@ from everfresh.conf import settings
 from everfresh.databases import logical_database, point_of_view
 from everfresh.events import Outcome, Read, emit
 from everfresh.exceptions import Unencodable
+from everfresh.flights import Landing, board, is_ours, land
 from everfresh.journal import journal_of
 from everfresh.keys import digest, encode
 from everfresh.reading import Answer
 from everfresh.recording import Dependencies, Named, Recording, current_recording, recording
-from everfresh.stores import NO_KEY, Store, current_store
+from everfresh.steps import Awaiting, Blocking, Steps, run
+from everfresh.stores import NO_KEY, Fill, GuardedStore, current_store
 from everfresh.switches import is_disabled
+from everfresh.tags import named
 
-__all__ = ["read_recorded", "reason_to_bypass"]
+__all__ = [
+    "Computation",
+    "aread_recorded",
+    "count_current",
+    "label_index",
+    "look_recorded",
+    "member",
+    "read_recorded",
+    "reason_to_bypass",
+    "tag_label",
+]
 
 T = TypeVar("T")
 
-log = logging.getLogger("everfresh")
+logger = logging.getLogger("everfresh")
 
 _MOST_NAMES = 10_000
 """Tags of one entry; with more it is not stored."""
 
 _REMEMBERED = 4_096
-"""Entries whose tags one process keeps at hand; for another one a hit costs a second look at the store."""
+"""Entries of which one process keeps something at hand."""
+
+_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.005, 0.1
+"""Between two looks for what another process computes."""
 
 _warned: set[str] = set()
 """What was warned of: once is enough."""
 
 _names: dict[str, tuple[str, ...]] = {}
-"""The tags of the entries seen last, by key."""
+"""The tags of the entries seen last, by key: without them a hit costs a second look at the store."""
+
+_old_since: dict[str, tuple[str, float]] = {}
+"""Which entries were first found to be invalid, by key: their stamp, and when, on the monotonic clock."""
 
 
-def read_recorded(
-    key: str,
-    timeout: float | None,
-    compute: Callable[[], T],
-    *,
-    also: Iterable[Named] = (),
-    label: str = "",
-    fresh: bool = False,
-) -> Answer[T]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Computation:
+    """One computation, by what names it and what is said of it."""
+
+    key: str
+    """The store's: short printable ASCII without spaces."""
+
+    label: str = ""
+    """What to call it and others of its kind: ``app.module.function``."""
+
+    name: str = ""
+    """What people call it, unlike others of its kind; with it, it is listed and can be invalidated by it."""
+
+    timeout: float | None = None
+    """Seconds; ``None`` is for ever, 0 stores nothing."""
+
+    grace: float | None = None
+    """Seconds for which it may be served when it is old, while another one computes it anew; ``None``: never."""
+
+    tags: tuple[str, ...] = ()
+    """Names given by people that it depends on."""
+
+    also: tuple[Named, ...] = ()
+    """Clauses of what is read by ways that nobody can follow."""
+
+    is_declared: bool = False
+    """Does *also* answer for all that cannot be followed?"""
+
+    result_tags: Callable[[Any], Iterable[str]] | None = None
+    """Names given by people that are known only from the result."""
+
+    refresh_later: Callable[[bytes], bool] | None = None
+    """Has it computed by somebody else, who gets the lease. Was that arranged?"""
+
+
+def read_recorded(computation: Computation, compute: Callable[[], T], *, fresh: bool = False) -> Answer[T]:
     """What *compute* returns, from the cache where that is the same as computing it now.
 
     Args:
-        key: names the computation and its arguments.
-        timeout: seconds; ``None`` is for ever, 0 stores nothing.
+        computation: names it.
         compute: called at most once.
-        also: clauses of what is read by ways that nobody can follow.
-        label: what to call it in events and warnings.
         fresh: compute and store it anew, whatever is stored.
     """
-    answer = _read(f"{key}{_databases()}", timeout, compute, also, label, fresh)
-    emit(Read(answer.outcome, answer.reason, label))
+    answer = run(_Reading(computation, Blocking(compute)).answer(fresh=fresh))
+    emit(Read(answer.outcome, answer.reason, computation.label))
     return answer
 
 
-def _read(
-    key: str, timeout: float | None, compute: Callable[[], T], also: Iterable[Named], label: str, fresh: bool
+async def aread_recorded(
+    computation: Computation, compute: Callable[[], Awaitable[T]], *, fresh: bool = False
 ) -> Answer[T]:
-    if reason := reason_to_bypass():
-        return Answer(compute(), Outcome.BYPASS, reason)
-    store = current_store()
-    if not fresh:
-        found = _stored(store, key, timeout)
-        if found is not None:
-            return Answer(found[0], Outcome.HIT)
-    return _fill(store, key, timeout, compute, also, label or key)
+    """See `read_recorded`; *compute* is awaited."""
+    answer = await _Reading(computation, Awaiting(compute)).answer(fresh=fresh)
+    emit(Read(answer.outcome, answer.reason, computation.label))
+    return answer
+
+
+def look_recorded(computations: Sequence[Computation]) -> list[Answer[Any] | None]:
+    """What is stored and current of each of *computations*, in one round trip where this process has seen them."""
+    if reason_to_bypass():
+        return [None] * len(computations)
+    databases = _databases()
+    seen = _look([f"{each.key}{databases}" for each in computations])
+    answers: list[Answer[Any] | None] = []
+    for each, stored in zip(computations, seen, strict=True):
+        if stored is None or not stored.is_valid or stored.is_over(each):
+            answers.append(None)
+        else:
+            stored.note(each)
+            emit(Read(Outcome.HIT, label=each.label))
+            answers.append(Answer(stored.value, Outcome.HIT, stamp=stored.stamp))
+    return answers
 
 
 def reason_to_bypass() -> str:
@@ -94,87 +154,311 @@ def reason_to_bypass() -> str:
     return ""
 
 
-def _databases() -> str:
-    """What tells the databases that a computation may read from those of another project, or of another test run."""
-    return digest(encode([(alias, logical_database(alias), point_of_view(alias)) for alias in sorted(connections)]))
+def count_current(keys: Sequence[str]) -> int:
+    """How many of *keys*, as an index holds them, lead to something that is current."""
+    return sum(stored is not None and stored.is_valid for stored in _look(keys))
 
 
-def _stored(store: Store, key: str, timeout: float | None) -> tuple[Any] | None:
-    names = _names.get(key, ())
-    snapshot = store.read(key, names)
-    if snapshot.entry is None:
-        return None
-    unpacked = _unpack(snapshot.entry)
-    if unpacked is None:
-        return None
-    dependencies, versions, body = unpacked
-    live = snapshot.versions
-    if dependencies.names != names:
-        live = store.read(NO_KEY, dependencies.names).versions
-        _remember(key, dependencies.names)
-    moved = [was is None or was != now for was, now in zip(versions, live, strict=True)]
-    if dependencies.stale(moved):
-        return None
+# The index
+
+
+def label_index(label: str = "") -> str:
+    """The name of the index of what is stored under *label*; without one, of that of all labels."""
+    return digest(encode((settings().prefix(), "label", label)))
+
+
+def tag_label(tag: str) -> str:
+    """The label under which everything is listed that depends on a tag named by people."""
+    return f"tag:{tag}"
+
+
+def member(computation: Computation) -> str:
+    """What stands for *computation* in an index: its key in the store, and its name."""
+    return f"{computation.key}{_databases()} {computation.name}"
+
+
+# What is stored
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """An entry, as it was found."""
+
+    value: Any
+    is_valid: bool
+    """Has nothing moved that it depends on?"""
+
+    dependencies: Dependencies
+    versions: tuple[bytes | None, ...]
+    seconds: float
+    expires: float | None
+    stamp: str
+
+    def is_over(self, computation: Computation) -> bool:
+        """Is it past its time, and there only for its grace?"""
+        return computation.grace is not None and self.expires is not None and time() >= self.expires
+
+    def is_due(self) -> bool:
+        """Is it one reader's turn to compute it anew before its time is over?
+
+        By chance, more likely the nearer the end and the longer it takes to compute: so one of many readers comes early
+        enough, and the others never find it missing (Vattani et al., optimal probabilistic cache stampede prevention).
+        """
+        return self.expires is not None and time() - self.seconds * log(1 - random()) >= self.expires  # noqa: S311
+
+    def may_be_served(self, key: str, computation: Computation) -> bool:
+        """May it be served though it is old?"""
+        if computation.grace is None:
+            return False
+        if self.is_valid:
+            return self.expires is not None and time() < self.expires + computation.grace
+        stamp, since = _old_since.get(key, ("", 0.0))
+        if stamp != self.stamp:
+            since = monotonic()
+            _remember(_old_since, key, (self.stamp, since))
+        return monotonic() < since + computation.grace
+
+    def note(self, computation: Computation) -> None:
+        """Tell whoever records what is read."""
+        if (outer := current_recording()) is not None:
+            pairs = zip(self.dependencies.names, self.versions, strict=True)
+            outer.note(self.dependencies.clauses(), pairs, computation.timeout)
+
+
+def _look(keys: Sequence[str]) -> list[_Stored | None]:
+    """What is stored under *keys*: one look, and a second one for those whose tags are not known here."""
+    store = current_store()
+    guessed = [_names.get(key, ()) for key in keys]
+    names = list(dict.fromkeys(name for each in guessed for name in each))
+    snapshots = store.read_many(keys, names)
+    live = dict(zip(names, snapshots.versions, strict=True))
+    unpacked = [None if entry is None else codec.unpack_computed(entry) for entry in snapshots.entries]
+    unknown = list(dict.fromkeys(name for each in unpacked if each for name in each[0].names if name not in live))
+    if unknown:
+        live |= zip(unknown, store.read(NO_KEY, unknown).versions, strict=True)
+    return [None if each is None else _stored(key, *each, live) for key, each in zip(keys, unpacked, strict=True)]
+
+
+def _stored(
+    key: str,
+    head: codec.Computed,
+    versions: tuple[bytes | None, ...],
+    body: bytes,
+    live: dict[str, bytes | None],
+) -> _Stored | None:
+    _remember(_names, key, head.names)
     value = codec.unpack_any(body, key, _secrets())
     if isinstance(value, codec.Miss):
         return None
-    if (outer := current_recording()) is not None:
-        outer.note(dependencies.clauses(), zip(dependencies.names, live, strict=True), timeout)
-    return (value,)
+    dependencies = Dependencies(head.names, head.positions)
+    moved = [was is None or was != live[name] for name, was in zip(head.names, versions, strict=True)]
+    return _Stored(
+        value=value,
+        is_valid=not dependencies.stale(moved),
+        dependencies=dependencies,
+        versions=tuple([live[name] for name in head.names]),
+        seconds=head.seconds,
+        expires=head.expires,
+        stamp=_stamp(head, versions),
+    )
 
 
-def _fill(
-    store: Store, key: str, timeout: float | None, compute: Callable[[], T], also: Iterable[Named], label: str
-) -> Answer[T]:
-    lease = store.begin_fill(key, (), settings().limits.lease_seconds).lease
-    stored = False
-    try:
-        declared = Dependencies.of(also)
-        before = store.begin_fill(NO_KEY, declared.names, 0).versions if declared.names else ()
-        with recording() as recorded:
-            recorded.note(declared.clauses(), zip(declared.names, before, strict=True))
-            value = compute()
-            body, reason = _pack_body(value, key)
-        if declared.names:
-            # Who says what it depends on answers for what cannot be followed.
-            recorded.untracked.clear()
+def _stamp(head: codec.Computed, versions: Sequence[bytes | None]) -> str:
+    return digest([*(version or b"" for version in versions), encode(head.expires)])
+
+
+# Reading and filling
+
+
+class _Reading:
+    """One read of one computation."""
+
+    def __init__(self, computation: Computation, steps: Steps[Any]) -> None:
+        self.computation = computation
+        self.steps = steps
+        self.key = f"{computation.key}{_databases()}"
+        self.own = Dependencies.of([*computation.also, *_of_tags(_own_tags(computation))])
+
+    async def answer(self, *, fresh: bool) -> Answer[Any]:
+        if reason := await self.steps.ask(reason_to_bypass):
+            return Answer(await self.steps.compute(), Outcome.BYPASS, reason)
+        if fresh:
+            return await self._compute(await self.steps.ask(self._begin), whatever=True)
+        return await self._current() or await self._missing()
+
+    async def _current(self) -> Answer[Any] | None:
+        """What is stored, if it may be served; computed anew by us where that is our turn."""
+        stored = await self.steps.ask(self._stored)
+        if stored is None:
+            return None
+        is_current = stored.is_valid and not stored.is_over(self.computation)
+        if is_current and not stored.is_due():
+            return self._hit(stored)
+        if not is_current and not stored.may_be_served(self.key, self.computation):
+            return None
+        begun = await self.steps.ask(self._begin)
+        if begun.lease is not None and not await self.steps.ask(partial(self._pass_on, begun.lease)):
+            return await self._compute(begun)
+        return self._hit(stored) if is_current else self._old(stored)
+
+    async def _missing(self) -> Answer[Any]:
+        """Compute it, or wait for who does."""
+        waits = not is_ours(self.key) and not await self.steps.ask(_holds_locks)
+        deadline = monotonic() + settings().limits.lease_seconds
+        while waits and (flight := board(self.key)) is not None:
+            await self.steps.wait(max(0.0, deadline - monotonic()), flight)
+            landed = flight.result() if flight.done() else None
+            if landed is Landing.STORED and (found := await self._current()) is not None:
+                return found
+            if landed in (None, Landing.UNSTORED):
+                return await self._compute(await self.steps.ask(self._versions))
+        if not waits:
+            return await self._compute(await self.steps.ask(self._begin))
+        landing = Landing.FAILED
+        try:
+            answer = await self._fly(deadline)
+            landing = Landing.UNSTORED if answer.outcome is Outcome.MISS else Landing.STORED
+        finally:
+            land(self.key, landing)
+        return answer
+
+    async def _fly(self, deadline: float) -> Answer[Any]:
+        """Compute it for this process, or wait for the process that does."""
+        pause = _FIRST_WAIT_SECONDS
+        while True:
+            begun = await self.steps.ask(self._begin)
+            if begun.lease is not None or begun.is_down or monotonic() >= deadline:
+                return await self._compute(begun)
+            await self.steps.wait(pause)
+            pause = min(2 * pause, _LONGEST_WAIT_SECONDS)
+            if (found := await self._current()) is not None:
+                return found
+
+    async def _compute(self, begun: Fill, *, whatever: bool = False) -> Answer[Any]:
+        """Compute it, and store it where we hold the lease, or *whatever* holds it."""
+        lease, stored = begun.lease, False
+        try:
+            with recording() as recorded:
+                recorded.note(self.own.clauses(), zip(self.own.names, begun.versions, strict=False))
+                started = monotonic()
+                value = await self.steps.compute()
+                seconds = monotonic() - started
+                # What is lazy asks the database only now.
+                body, reason = await self.steps.ask(lambda: _pack_body(value, self.key))
+            if self.computation.is_declared:
+                recorded.untracked.clear()
+            if self.computation.result_tags is not None:
+                await self.steps.ask(lambda: self._note_result_tags(value, begun, recorded))
+            if (outer := current_recording()) is not None:
+                outer.absorb(recorded)
+                outer.note((), (), self.computation.timeout)
+            if begun.is_down:
+                reason = reason or "the store is down"
+            elif lease is None and not whatever:
+                reason = reason or "another one computes it"
+            stamp = ""
+            if body is not None and not reason:
+                reason, stamp = await self.steps.ask(lambda: self._store(recorded, seconds, body, lease))
+            stored = not reason
+        finally:
+            if lease is not None and not stored:
+                await self.steps.ask(lambda: current_store().release(self.key, lease))
+        return Answer(value, Outcome.FILL if stored else Outcome.MISS, reason, stamp)
+
+    def _hit(self, stored: _Stored) -> Answer[Any]:
+        stored.note(self.computation)
+        return Answer(stored.value, Outcome.HIT, stamp=stored.stamp)
+
+    def _old(self, stored: _Stored) -> Answer[Any]:
         if (outer := current_recording()) is not None:
-            outer.absorb(recorded)
-            outer.note((), (), timeout)
-        reason = reason or _reason_not_to_store(recorded, timeout, label)
-        if body is not None and lease is not None and not reason:
-            entry = _pack(recorded, body)
-            if len(entry) > settings().limits.size:
-                reason = f"it has {len(entry)} bytes, more than the limit of {settings().limits.size}"
-            else:
-                lifetimes = [each for each in (timeout, recorded.timeout) if each is not None]
-                store.fill(key, entry, lease, min(lifetimes, default=None))
-                stored = True
-    finally:
-        if lease is not None and not stored:
-            store.release(key, lease)
-    if stored:
-        return Answer(value, Outcome.FILL)
-    return Answer(value, Outcome.MISS, reason or "another one fills it, or the store is down")
+            # What is computed from something old is nothing to keep.
+            outer.moved = True
+        return Answer(stored.value, Outcome.STALE, "another one computes it anew", stored.stamp)
+
+    # What blocks
+
+    def _stored(self) -> _Stored | None:
+        return _look([self.key])[0]
+
+    def _begin(self) -> Fill:
+        """Take the lease, and the versions of what is known to be depended on."""
+        store = current_store()
+        if self.computation.name and not self._enroll(store, self.computation.tags):
+            # Nobody could find it by its name, so it is not to be stored.
+            return self._versions()
+        return store.begin_fill(self.key, self._before, settings().limits.lease_seconds)
+
+    def _pass_on(self, lease: bytes) -> bool:
+        later = self.computation.refresh_later
+        return later is not None and later(lease)
+
+    def _versions(self) -> Fill:
+        return current_store().begin_fill(NO_KEY, self._before, 0)
+
+    @property
+    def _before(self) -> list[str]:
+        fences = [_FENCE] if self.computation.result_tags else []
+        return [*self.own.names, *_named(fences)]
+
+    def _enroll(self, store: GuardedStore, tags: Iterable[str]) -> bool:
+        computation = self.computation
+        lasts = None if computation.timeout is None else computation.timeout + (computation.grace or 0)
+        own, pairs = member(computation), []
+        for label in (computation.label, *map(tag_label, tags)):
+            pairs += [(label_index(), label), (label_index(label), own)]
+        return store.enroll(pairs, lasts)
+
+    def _note_result_tags(self, value: Any, begun: Fill, recorded: Recording) -> None:
+        """Note tags that only the result tells.
+
+        Their versions count only when they were taken before; they are as good as that where no tag given by people has
+        moved since.
+        """
+        assert self.computation.result_tags is not None  # noqa: S101
+        tags = list(self.computation.result_tags(value))
+        if not tags:
+            return
+        known = Dependencies.of(_of_tags(tags))
+        if self.computation.name and not self._enroll(current_store(), tags):
+            recorded.moved = True
+        *versions, fence = current_store().begin_fill(NO_KEY, [*known.names, *_named([_FENCE])], 0).versions
+        if fence is None or fence != begun.versions[-1]:
+            recorded.moved = True
+        recorded.note(known.clauses(), zip(known.names, versions, strict=True))
+
+    def _store(self, recorded: Recording, seconds: float, body: bytes, lease: bytes | None) -> tuple[str, str]:
+        """Store it. Returns the reason why not, and else its stamp."""
+        computation = self.computation
+        if reason := _reason_not_to_store(recorded, computation):
+            return reason, ""
+        lifetimes = [each for each in (computation.timeout, recorded.timeout) if each is not None]
+        lifetime = settings().lifetime(min(lifetimes, default=None))
+        dependencies = Dependencies.of(recorded.clauses)
+        versions = [recorded.versions[name] for name in dependencies.names]
+        head = codec.Computed(
+            dependencies.names,
+            tuple(tuple(map(tuple, clause)) for clause in dependencies.positions),
+            seconds,
+            None if lifetime is None else time() + lifetime,
+        )
+        entry = codec.pack_computed(head, versions, body, compress_above=settings().limits.compress_above)
+        if len(entry) > settings().limits.size:
+            return f"it has {len(entry)} bytes, more than the limit of {settings().limits.size}", ""
+        if lifetime is not None and computation.grace is not None:
+            lifetime += computation.grace
+        current_store().fill(self.key, entry, lease or b"", lifetime)
+        _remember(_names, self.key, dependencies.names)
+        return "", _stamp(head, versions)
 
 
-def _pack_body(value: Any, key: str) -> tuple[bytes | None, str]:
-    """The bytes of *value*. While the recording runs: what is lazy asks the database only now."""
-    if isinstance(value, QuerySet):
-        len(value)
-    try:
-        return codec.pack_any(value, key, django_settings.SECRET_KEY if settings().pickle else None), ""
-    except Unencodable as error:
-        return None, f"it holds {error}, which has no exact bytes"
-
-
-def _reason_not_to_store(recorded: Recording, timeout: float | None, label: str) -> str:
-    if timeout == 0:
+def _reason_not_to_store(recorded: Recording, computation: Computation) -> str:
+    if computation.timeout == 0:
         return "its timeout is 0"
     if recorded.untracked:
+        label = computation.label or computation.key
         if label not in _warned:
             _warned.add(label)
-            log.warning(
+            logger.warning(
                 "%s is not cached: nobody can tell which writes would change what it read by %s. "
                 "Declare the tables with depends_on.",
                 label,
@@ -193,33 +477,46 @@ def _reason_not_to_store(recorded: Recording, timeout: float | None, label: str)
     return ""
 
 
-def _pack(recorded: Recording, body: bytes) -> bytes:
-    dependencies = Dependencies.of(recorded.clauses)
-    head = msgspec.msgpack.encode((dependencies.names, dependencies.positions))
-    versions = [recorded.versions[name] for name in dependencies.names]
-    packed = len(head).to_bytes(4, "big") + head + body
-    return codec.pack_entry(versions, packed, compress_above=settings().limits.compress_above)
+def _holds_locks() -> bool:
+    """Is a transaction open, whose locks another one may be waiting for while we wait for it?"""
+    return any(journal_of(connection).in_transaction for connection in connections.all(initialized_only=True))
 
 
-_head = msgspec.msgpack.Decoder(tuple[tuple[str, ...], list[list[list[int]]]])
-
-
-def _unpack(entry: bytes) -> tuple[Dependencies, tuple[bytes | None, ...], bytes] | None:
-    count = codec.count_versions(entry)
-    found = None if count is None else codec.unpack_entry(entry, count)
-    if found is None:
-        return None
-    versions, packed = found
-    size = int.from_bytes(packed[:4], "big")
+def _pack_body(value: Any, key: str) -> tuple[bytes | None, str]:
+    """The bytes of *value*, or why there are none."""
+    if isinstance(value, QuerySet):
+        len(value)
     try:
-        names, positions = _head.decode(packed[4 : 4 + size])
-    except msgspec.MsgspecError:
-        return None
-    if len(names) != len(versions) or any(
-        not 0 <= at < len(names) for clause in positions for group in clause for at in group
-    ):
-        return None
-    return Dependencies(names, positions), versions, packed[4 + size :]
+        return codec.pack_any(value, key, django_settings.SECRET_KEY if settings().pickle else None), ""
+    except Unencodable as error:
+        return None, f"it holds {error}, which has no exact bytes"
+
+
+# Names
+
+_FENCE = ""
+"""The tag that moves with every tag that people name."""
+
+
+def _own_tags(computation: Computation) -> Iterable[str]:
+    if computation.name:
+        yield f"label:{computation.label}"
+        yield f"name:{computation.name}"
+    yield from computation.tags
+
+
+def _of_tags(tags: Iterable[str]) -> list[Named]:
+    return [frozenset({frozenset({name})}) for name in _named(tags)]
+
+
+def _named(tags: Iterable[str]) -> list[str]:
+    prefix = settings().prefix()
+    return [f"{prefix}:t:{named(tag).name}" for tag in tags]
+
+
+def _databases() -> str:
+    """What tells the databases that a computation may read from those of another project, or of another test run."""
+    return digest(encode([(alias, logical_database(alias), point_of_view(alias)) for alias in sorted(connections)]))
 
 
 def _secrets() -> list[str]:
@@ -230,7 +527,7 @@ def _secrets() -> list[str]:
     )
 
 
-def _remember(key: str, names: tuple[str, ...]) -> None:
-    if len(_names) >= _REMEMBERED:
-        _names.pop(next(iter(_names)), None)
-    _names[key] = names
+def _remember(memory: dict[str, Any], key: str, value: object) -> None:
+    if len(memory) >= _REMEMBERED:
+        memory.pop(next(iter(memory)), None)
+    memory[key] = value

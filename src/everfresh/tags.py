@@ -8,6 +8,7 @@
 ``T+``                insert
 ``T-``                delete
 ``T#c``               updates that change column ``c``
+a name                whatever people say it stands for, of no table
 ====================  ===================================================================================
 """
 
@@ -18,7 +19,7 @@ from typing import NamedTuple
 
 from everfresh.keys import digest, encode
 
-__all__ = ["Kind", "Table", "Tag"]
+__all__ = ["Kind", "Table", "Tag", "named"]
 
 
 class Kind(Enum):
@@ -30,6 +31,7 @@ class Kind(Enum):
     CREATED = "+"
     DELETED = "-"
     COLUMN = "#"
+    NAMED = "name"
 
 
 class Tag(NamedTuple):
@@ -47,6 +49,8 @@ class Tag(NamedTuple):
         return digest(encode((self.database, self.table, self.kind.value, self.columns, self.values)))
 
     def __str__(self) -> str:
+        if self.kind is Kind.NAMED:
+            return self.table
         if self.kind is Kind.COLUMN:
             return f"{self.table}#{self.columns[0]}"
         if self.kind is not Kind.VALUE:
@@ -89,3 +93,8 @@ class Table(NamedTuple):
     def value(self, columns: tuple[str, ...], values: tuple[object, ...]) -> Tag:
         """``T.c=v`` or ``T.(c,d)=(v,w)``; *values* are canonical (:mod:`everfresh.tables`)."""
         return Tag(self.database, self.name, Kind.VALUE, columns, values)
+
+
+def named(name: str) -> Tag:
+    """The tag that people call *name*: only they say when it moves."""
+    return Tag("", name, Kind.NAMED)

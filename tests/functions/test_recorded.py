@@ -16,7 +16,7 @@ from everfresh.conf import settings
 from everfresh.events import Outcome
 from everfresh.queries.terms import any_write
 from everfresh.reading import Answer
-from everfresh.recorded import read_recorded
+from everfresh.recorded import Computation, read_recorded
 from everfresh.recording import recording
 from tests.conftest import Elsewhere
 from tests.library.models import Author, Book, Publisher
@@ -34,7 +34,7 @@ def author() -> Author:
 
 def ask(compute: Callable[[], Any], key: str = "test", **options: Any) -> Answer[Any]:
     """Read *compute* through the cache."""
-    return read_recorded(everfresh_key(key), None, compute, **options)
+    return read_recorded(Computation(key=everfresh_key(key), **options), compute)
 
 
 def everfresh_key(key: str) -> str:
@@ -186,10 +186,10 @@ def test_declared_dependency(author: Author) -> None:
             cursor.execute("SELECT count(*) FROM library_book")
             return int(cursor.fetchone()[0])
 
-    assert ask(count, also=also).outcome is Outcome.FILL
-    assert ask(count, also=also).outcome is Outcome.HIT
+    assert ask(count, also=also, is_declared=True).outcome is Outcome.FILL
+    assert ask(count, also=also, is_declared=True).outcome is Outcome.HIT
     Book.objects.create(id=2, author=author, title="two")
-    assert ask(count, also=also) == Answer(2, Outcome.FILL)
+    assert ask(count, also=also, is_declared=True) == Answer(2, Outcome.FILL)
 
 
 def test_nested(author: Author) -> None:
@@ -240,8 +240,8 @@ def test_stricter_lifetime_inside(author: Author) -> None:
 
 def test_timeout_of_zero_stores_nothing(author: Author) -> None:
     """As everywhere."""
-    read_recorded(everfresh_key("zero"), 0, titles)
-    assert read_recorded(everfresh_key("zero"), 0, titles).outcome is Outcome.MISS
+    ask(titles, "zero", timeout=0)
+    assert ask(titles, "zero", timeout=0).outcome is Outcome.MISS
 
 
 def test_disabled_inside(author: Author) -> None:

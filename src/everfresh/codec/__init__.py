@@ -11,16 +11,8 @@ secret did not sign is never unpickled.
 
 from __future__ import annotations
 
-from everfresh.codec.entry import (
-    FORMAT,
-    PENDING,
-    count_versions,
-    matches,
-    pack_entry,
-    unpack_body,
-    unpack_entry,
-    unpack_versions,
-)
+from everfresh.codec.computed import Computed, pack_computed, unpack_computed
+from everfresh.codec.entry import FORMAT, PENDING, matches, pack_entry, unpack_body, unpack_versions
 from everfresh.codec.pickled import pack_any, unpack_any
 from everfresh.codec.rows import decode_rows, encode_rows
 from everfresh.codec.values import MAX_DEPTH, MISS, Miss, decode_value, encode_value
@@ -30,17 +22,18 @@ __all__ = [
     "MAX_DEPTH",
     "MISS",
     "PENDING",
+    "Computed",
     "Miss",
-    "count_versions",
     "decode_rows",
     "decode_value",
     "encode_rows",
     "encode_value",
     "matches",
     "pack_any",
+    "pack_computed",
     "pack_entry",
     "unpack_any",
     "unpack_body",
-    "unpack_entry",
+    "unpack_computed",
     "unpack_versions",
 ]

@@ -59,9 +59,15 @@ class Fill:
     lease: bytes | None
     """The right to store under the key. ``None``: another reader holds it, or the store cannot be reached."""
 
+    is_down: bool = False
+    """Could the store not be reached, so that nobody holds the lease?"""
+
 
 class Store(Protocol):
-    """Where entries and tag versions live. All lifetimes are in seconds; ``None`` is for ever."""
+    """Where entries and tag versions live. All lifetimes are in seconds; ``None`` is for ever.
+
+    Indexes are for who looks for entries by name: people, and patterns. No answer's validity hangs on them.
+    """
 
     @property
     def counts_marks(self) -> bool:
@@ -108,4 +114,16 @@ class Store(Protocol):
 
     def done(self, tags: Sequence[str], writer: str) -> None:
         """End the *writer*'s mark on *tags* and drop their versions. Harmless when repeated or never marked."""
+        ...
+
+    def enroll(self, members: Sequence[tuple[str, str]], seconds: float | None) -> bool:
+        """Put *members*, pairs of an index and any text, into their indexes, for *seconds*. Was it done?"""
+        ...
+
+    def enrolled(self, index: str) -> list[str]:
+        """The members of *index* whose time is not over, in any order."""
+        ...
+
+    def strike(self, index: str, members: Sequence[str]) -> None:
+        """Take *members* out of *index*."""
         ...

@@ -11,7 +11,9 @@ from __future__ import annotations
 import contextlib
 import math
 import secrets
+import time
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 from django.utils.connection import ConnectionProxy
 
@@ -115,6 +117,47 @@ class DjangoStore:
         """Drop whatever *tags* hold: the writer's marker, another writer's, or a version."""
         self._cache.delete_many([_tag(tag) for tag in tags])
 
+    def enroll(self, members: Sequence[tuple[str, str]], seconds: float | None) -> bool:
+        """Put *members* into their indexes, for *seconds*; not where others keep a part of an index busy for long."""
+        deadline = None if seconds is None else time.time() + seconds
+        return all(self._change(_part(index, member), {member: deadline}) for index, member in members)
+
+    def enrolled(self, index: str) -> list[str]:
+        """The members of *index* whose time is not over."""
+        now = time.time()
+        return [
+            member
+            for part in self._cache.get_many(_parts(index)).values()
+            for member, deadline in part.items()
+            if deadline is None or deadline > now
+        ]
+
+    def strike(self, index: str, members: Sequence[str]) -> None:
+        """Take *members* out of *index*."""
+        by_part: dict[str, dict[str, float | None]] = {}
+        for member in members:
+            by_part.setdefault(_part(index, member), {})[member] = 0.0
+        for part, struck in by_part.items():
+            self._change(part, struck)
+
+    def _change(self, part: str, deadlines: Mapping[str, float | None]) -> bool:
+        """Give members in one part of an index their *deadlines*; one that is over takes a member out."""
+        turn = f"{part}:turn"
+        for _ in range(_TURNS):
+            if self._cache.add(turn, 1, _TURN_SECONDS):
+                break
+            time.sleep(_BETWEEN_TURNS_SECONDS)
+        else:
+            return False
+        try:
+            now, members = time.time(), self._cache.get(part) or {}
+            members.update(deadlines)
+            kept = {member: deadline for member, deadline in members.items() if deadline is None or deadline > now}
+            self._cache.set(part, kept, None)
+        finally:
+            self._cache.delete(turn)
+        return True
+
     def after_fork(self) -> None:
         """In a forked child: leave the parent's connection alone, on which each would read the other's replies.
 
@@ -133,6 +176,20 @@ class DjangoStore:
 
 _inherited: list[object] = []
 """Kept alive, for its end might be heard by the server."""
+
+
+_PARTS = 32
+"""Of one index: readers who enroll at a time wait for each other less, and none outgrows what a backend takes."""
+
+_TURNS, _BETWEEN_TURNS_SECONDS, _TURN_SECONDS = 50, 0.01, 5
+
+
+def _parts(index: str) -> list[str]:
+    return [f"ef:i:{index}:{number}" for number in range(_PARTS)]
+
+
+def _part(index: str, member: str) -> str:
+    return f"ef:i:{index}:{crc32(member.encode()) % _PARTS}"
 
 
 def _entry(key: str) -> str:

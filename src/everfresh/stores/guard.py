@@ -17,7 +17,7 @@ from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
-from everfresh.exceptions import InvalidationNotSent
+from everfresh.exceptions import InvalidationNotSent, StoreUnreachable
 from everfresh.stores.base import Fill, Snapshot, Snapshots, Store
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ FIRST_DELAY_SECONDS = 0.05
 LONGEST_DELAY_SECONDS = 5.0
 AT_ONCE_SECONDS = 0.05
 
+T = TypeVar("T")
 _Seen = TypeVar("_Seen", Snapshot, Snapshots)
 
 Debts = dict[str, set[str]]
@@ -93,7 +94,7 @@ class GuardedStore:
 
     def begin_fill(self, key: str, tags: Sequence[str], lease_seconds: float) -> Fill:
         """Create the versions of *tags* and take the lease on *key*; neither while the store is down."""
-        nothing = Fill(versions=(None,) * len(tags), lease=None)
+        nothing = Fill(versions=(None,) * len(tags), lease=None, is_down=True)
         if not self._is_usable():
             return nothing
         doubted = self._doubted(tags)
@@ -118,16 +119,43 @@ class GuardedStore:
         """Forget the entries of *keys*, if the store can be reached: what stays is judged by its versions."""
         self._store(lambda: self.store.drop(keys))
 
-    def _store(self, change: Callable[[], None]) -> None:
+    def _store(self, change: Callable[[], None]) -> bool:
         if not self._is_usable():
-            return
+            return False
         try:
             change()
         except Exception as error:  # noqa: BLE001 - see the class
             self._refused(error)
-        else:
-            self._refusing = False
-            self._answered()
+            return False
+        self._refusing = False
+        self._answered()
+        return True
+
+    def enroll(self, members: Sequence[tuple[str, str]], seconds: float | None) -> bool:
+        """Put *members* into their indexes. Was it done?"""
+        enrolled: list[bool] = []
+        return self._store(lambda: enrolled.append(self.store.enroll(members, seconds))) and enrolled[0]
+
+    def enrolled(self, index: str) -> list[str]:
+        """The members of *index*.
+
+        Raises:
+            StoreUnreachable: If the store cannot tell.
+        """
+        return self._insist(lambda: self.store.enrolled(index))
+
+    def strike(self, index: str, members: Sequence[str]) -> None:
+        """Take *members* out of *index*, if the store can be reached: they only help to find what is there."""
+        self._store(lambda: self.store.strike(index, members))
+
+    def _insist(self, ask: Callable[[], T]) -> T:
+        try:
+            answer = ask()
+        except Exception as error:
+            self._failed(error)
+            raise StoreUnreachable(f"The cache store does not answer: {error!r}. Try again when it does.") from error
+        self._answered()
+        return answer
 
     def release(self, key: str, lease: bytes) -> None:
         """Give the *lease* on *key* back; if that fails, it ends by time."""

@@ -37,6 +37,7 @@ class LocalStore:
         self._versions: dict[str, bytes] = {}
         self._pending: dict[str, dict[str, float]] = {}
         self._leases: dict[str, tuple[bytes, float]] = {}
+        self._indexes: dict[str, dict[str, float | None]] = {}
 
     def move(self, tags: Iterable[str]) -> None:
         """Drop the local versions of *tags*: the transaction wrote rows of theirs."""
@@ -105,6 +106,23 @@ class LocalStore:
         for tag in tags:
             self._pending.get(tag, {}).pop(writer, None)
         self.move(tags)
+
+    def enroll(self, members: Sequence[tuple[str, str]], seconds: float | None) -> bool:
+        """Put *members* into their indexes, here only, for *seconds*."""
+        deadline = None if seconds is None else monotonic() + seconds
+        for index, member in members:
+            self._indexes.setdefault(index, {})[member] = deadline
+        return True
+
+    def enrolled(self, index: str) -> list[str]:
+        """The members of *index*, those that were put in here."""
+        now, members = monotonic(), self._indexes.get(index, {})
+        return [member for member, deadline in members.items() if deadline is None or deadline > now]
+
+    def strike(self, index: str, members: Sequence[str]) -> None:
+        """Take *members* out of *index*."""
+        for member in members:
+            self._indexes.get(index, {}).pop(member, None)
 
     def _is_pending(self, tag: str) -> bool:
         return any(deadline > monotonic() for deadline in self._pending.get(tag, {}).values())

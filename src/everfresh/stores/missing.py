@@ -19,3 +19,4 @@ class MissingStore:
         raise self.error
 
     read = read_many = begin_fill = fill = fill_many = drop = release = mark = done = _fail
+    enroll = enrolled = strike = _fail

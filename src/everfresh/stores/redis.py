@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+from functools import partial
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -45,8 +46,10 @@ class Script:
         return ("EVALSHA", self.digest, len(keys), *keys, *arguments)
 
 
-BEGIN_FILL, FILL, RELEASE, MARK, DONE = map(Script, ("begin_fill", "fill", "release", "mark", "done"))
-SOURCES: dict[object, bytes] = {script.digest: script.source for script in (BEGIN_FILL, FILL, RELEASE, MARK, DONE)}
+BEGIN_FILL, FILL, RELEASE, MARK, DONE, ENROLL = SCRIPTS = tuple(
+    map(Script, ("begin_fill", "fill", "release", "mark", "done", "enroll"))
+)
+SOURCES: dict[object, bytes] = {script.digest: script.source for script in SCRIPTS}
 
 
 class RedisStore:
@@ -147,6 +150,31 @@ class RedisStore:
         """End the *writer*'s mark on *tags* and drop their versions."""
         self._each(DONE, tags, writer)
 
+    def enroll(self, members: Sequence[tuple[str, str]], seconds: float | None) -> bool:
+        """Put *members* into their indexes, for *seconds*, in one round trip."""
+        lifetime = self._lifetime if seconds is None else _milliseconds(seconds)
+        self._ask(lambda at: [ENROLL.call([f"{at}i{{{index}}}"], each.encode(), lifetime) for index, each in members])
+        return True
+
+    def enrolled(self, index: str) -> list[str]:
+        """The members of *index* whose time is not over: one round trip for each thousand."""
+        found: dict[bytes, None] = {}  # a member may come more than once
+        cursor: bytes | int = 0
+        while True:
+            (seconds, microseconds), (cursor, pairs) = self._ask(partial(_scan, index, cursor))
+            now = int(seconds) * 1000 + int(microseconds) // 1000
+            for member, deadline in zip(pairs[::2], pairs[1::2], strict=True):
+                if float(deadline) > now:
+                    found[member] = None
+            if int(cursor) == 0:
+                return [member.decode() for member in found]
+
+    def strike(self, index: str, members: Sequence[str]) -> None:
+        """Take *members* out of *index*."""
+        chunks = [members[start : start + TAGS_PER_SCRIPT] for start in range(0, len(members), TAGS_PER_SCRIPT)]
+        if chunks:
+            self._ask(lambda at: [("ZREM", f"{at}i{{{index}}}", *map(str.encode, chunk)) for chunk in chunks])
+
     def close(self) -> None:
         """Close the connections that are idle."""
         self._pool.disconnect(inuse_connections=False)
@@ -229,6 +257,10 @@ def _converse(connection: Any, commands: list[Command]) -> list[Any]:
         except ResponseError as error:
             answers.append(error)
     return answers
+
+
+def _scan(index: str, cursor: bytes | int, at: str) -> list[Command]:
+    return [("TIME",), ("ZSCAN", f"{at}i{{{index}}}", cursor, "COUNT", 1000)]
 
 
 def _incarnation(connection: Any) -> str:

@@ -264,3 +264,41 @@ class EntryContract(StoreHooks):
             return number
 
         assert self.together(work) == list(range(self.threads))
+
+    # Indexes
+
+    def test_members_are_found(self) -> None:
+        """A member is in each index that it was put into, once, whatever its text, and in no other."""
+        text = "a name, with ünïcode and spaces {and braces}"
+        for _ in range(2):
+            assert self.store.enroll(
+                [("one" + self.key, text), ("two" + self.key, text), ("one" + self.key, "b")], None
+            )
+
+        assert sorted(self.store.enrolled("one" + self.key)) == [text, "b"]
+        assert self.store.enrolled("two" + self.key) == [text]
+        assert self.store.enrolled("three" + self.key) == []
+
+    def test_member_is_struck(self) -> None:
+        """What is struck is gone; the others stay, and striking what is not there is no error."""
+        self.store.enroll([(self.key, "a"), (self.key, "b")], None)
+
+        self.store.strike(self.key, ["a", "never there"])
+
+        assert self.store.enrolled(self.key) == ["b"]
+
+    def test_member_has_its_time(self) -> None:
+        """A member is gone after its seconds, and the others stay."""
+        self.store.enroll([(self.key, "short")], self.short_seconds)
+        self.store.enroll([(self.key, "long")], 60)
+
+        self.advance(self.short_seconds + self.spare_seconds)
+
+        assert self.store.enrolled(self.key) == ["long"]
+
+    def test_index_of_many(self) -> None:
+        """All of some thousand members are found."""
+        members = [f"member {number}" for number in range(2_500)]
+        self.store.enroll([(self.key, member) for member in members], 60)
+
+        assert sorted(self.store.enrolled(self.key)) == sorted(members)

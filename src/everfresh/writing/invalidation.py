@@ -7,16 +7,17 @@ from itertools import chain
 
 from asgiref.sync import sync_to_async
 from django.apps import apps
-from django.db import connections, router
+from django.db import DEFAULT_DB_ALIAS, connections, router
 from django.db.models import Model, QuerySet
 
+from everfresh.conf import settings
 from everfresh.journal import journal_of
 from everfresh.tables import Facts, Uncertain, canonical, every_table, table, table_of
-from everfresh.tags import Table, Tag
+from everfresh.tags import Table, Tag, named
 from everfresh.writing.capture import announce
 from everfresh.writing.images import Image, deleted, inserted, select_images, updated, whole_table
 
-__all__ = ["Target", "ainvalidate", "invalidate"]
+__all__ = ["Target", "ainvalidate", "ainvalidate_tags", "invalidate", "invalidate_tags"]
 
 Target = Model | QuerySet[Model] | type[Model] | str | None
 """What can be invalidated: a row, the rows a queryset matches, a model, an app by its label, or everything."""
@@ -46,6 +47,33 @@ def invalidate(target: Target, *, using: str | None = None) -> None:
     else:
         for alias in [using] if using else list(connections):
             _invalidate_tables(alias, _tables_of(target, connections[alias].vendor))
+
+
+def invalidate_tags(*names: str, using: str | None = None) -> None:
+    """Make everything stale that was computed under any of these tags.
+
+    Inside a transaction on the database *using* (left out: the default one) it takes effect at its COMMIT, and never
+    when it is rolled back; outside at once.
+
+    Raises:
+        TypeError: for a name that is no string.
+
+    Source: cacheme's ``create_invalidation(invalid_key=…)`` (CE-14) and tags (CE-8).
+    """
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"A tag is named by a string, not {name!r}.")
+    if names:
+        prefix = settings().prefix()
+        # The tag without a name moves with every other one.
+        moved = [f"{prefix}:t:{named(name).name}" for name in ("", *names)]
+        with journal_of(connections[using or DEFAULT_DB_ALIAS]).writing(moved):
+            pass
+
+
+async def ainvalidate_tags(*names: str, using: str | None = None) -> None:
+    """See `invalidate_tags`."""
+    await sync_to_async(invalidate_tags)(*names, using=using)
 
 
 async def ainvalidate(target: Target, *, using: str | None = None) -> None:

@@ -13,7 +13,7 @@ from django.db.models import Model
 from everfresh import invalidate
 from everfresh.conf import settings
 from everfresh.keys import digest, encode
-from everfresh.recorded import read_recorded
+from everfresh.recorded import Computation, read_recorded
 
 __all__ = ["fetch_instances", "fetch_objects", "flush_cache", "get_many_by_key"]
 
@@ -51,7 +51,8 @@ def fetch_objects(
     for item in items:
         name = digest(encode(("cachebot.fetch_objects", key_func(item))))
         try:
-            answer = read_recorded(f"{conf.prefix()}:f:{name}", conf.timeout, partial(db_func, item))
+            computation = Computation(key=f"{conf.prefix()}:f:{name}", timeout=conf.timeout)
+            answer = read_recorded(computation, partial(db_func, item))
         except ObjectDoesNotExist:
             continue
         found[item] = answer.value
