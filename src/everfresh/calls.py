@@ -175,4 +175,4 @@ def _words(named: Any) -> str:
 
 
 _LITERALS = frozenset({bool, bytes, float, int, str, type(None)})
-_BRACKETS = {"list": "[]", "tuple": "()", "set": "{}", "frozenset": "{}"}
+_BRACKETS = {"list": ("[", "]"), "tuple": ("(", ")"), "set": ("{", "}"), "frozenset": ("{", "}")}

@@ -119,7 +119,7 @@ def test_a_model_that_is_not_looked_at_cannot_be_depended_on(author: Author, con
     """The error says what to change."""
     configure(EXCLUDE=["library.Order"])
     count = memoize(depends_on=[Order], label="orders")(lambda: 1)
-    with pytest.raises(ImproperlyConfigured, match="depends_on= of orders names library.Order.*EXCLUDE"):
+    with pytest.raises(ImproperlyConfigured, match=r"depends_on= of orders names library.Order.*EXCLUDE"):
         count()
 
 
@@ -199,7 +199,7 @@ def test_arguments_that_have_no_key() -> None:
         r"holds, builtins\.object, which has no stable key\. Say what tells the calls apart: memoize\(key=lambda call",
     ):
         titles(object())  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="an unsaved library.Author"):
+    with pytest.raises(TypeError, match=r"an unsaved library\.Author"):
         describe(Author(name="x"))
     with pytest.raises(TypeError, match="missing a required argument: 'author_id'"):
         titles()  # type: ignore[call-arg]
@@ -247,7 +247,7 @@ def test_key_is_made_of_the_call() -> None:
 
 
 def test_call_without_variable_arguments() -> None:
-    """``args`` and ``kwargs`` are what the function is given; arguments are handed over as they are, descriptors too."""
+    """``args`` and ``kwargs`` are what the function is given; arguments come as they are, descriptors too."""
     prop = property(lambda self: 1)
     seen: list[Call] = []
 
@@ -265,7 +265,7 @@ def test_call_without_variable_arguments() -> None:
 def test_key_is_a_text(text: Any) -> None:
     """Anything else is told at once, with the name of the function."""
     function = memoize(key=lambda call: text, label="labelled")(lambda: 1)
-    with pytest.raises(TypeError, match="key= of labelled gave .*, where it takes a text that is not empty"):
+    with pytest.raises(TypeError, match=r"key= of labelled gave .*, where it takes a text that is not empty"):
         function()
 
 
@@ -273,7 +273,7 @@ def test_key_is_a_text(text: Any) -> None:
 def test_key_may_hold_anything(text: str) -> None:
     """Nothing of it is cut off, and it can be invalidated by the same text."""
     runs: Runs = []
-    function = memoize(key=lambda call: text + call.a)(lambda a: runs.append(a))
+    function = memoize(key=lambda call: text + call.a)(lambda a: runs.append(a) or None)
     for _ in range(2):
         function("1")
         function("2")
@@ -387,7 +387,7 @@ def test_timeout(author: Author) -> None:
 
 def test_timeout_of_zero_stores_nothing() -> None:
     """As everywhere."""
-    function = memoize(timeout=0)(lambda: object())
+    function = memoize(timeout=0)(lambda: [1])
     assert function() is not function()
 
 
@@ -697,7 +697,7 @@ def test_it_looks_like_the_function() -> None:
 @pytest.mark.parametrize("target", [int, "key", property(lambda self: 1), 7])
 def test_what_is_no_function(target: Any) -> None:
     """The error says where the decorator goes."""
-    with pytest.raises(TypeError, match="@memoize takes a function, not .* by name, as in @memoize"):
+    with pytest.raises(TypeError, match=r"@memoize takes a function, not .* by name, as in @memoize"):
         memoize(target)
 
 
@@ -706,7 +706,7 @@ def test_what_is_no_function(target: Any) -> None:
 
 @pytest.mark.seeds("CE-12")
 def test_switched_off(author: Author, configure: Configure) -> None:
-    """It is the plain function, from one moment to the next; nothing is read, stored or told, and any argument will do."""
+    """It is the plain function, from one moment to the next: nothing is read, stored or told, any argument will do."""
     told: Runs = []
 
     @memoize(on_hit=lambda *_: told.append(1), on_miss=lambda *_: told.append(1))
@@ -716,12 +716,12 @@ def test_switched_off(author: Author, configure: Configure) -> None:
     def items() -> Iterator[int]:
         yield 1
 
-    kept = memoize(lambda: object())
+    kept = memoize(lambda: [1])
     first = kept()
     with everfresh.disabled():
         assert given(object()) is not given(1)
         assert kept() is not first
-        assert kept.many([()]) != [first]
+        assert kept.many([()])[0] is not first
         assert inspect.isgenerator(memoize(items)())
         with pytest.raises(NotCached):
             kept.peek()
