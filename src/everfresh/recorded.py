@@ -7,8 +7,9 @@ rest is as everywhere: versions taken before each query, and an entry is served 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from time import monotonic
 from typing import Any, TypeVar
@@ -340,20 +341,14 @@ class _Reading:
         """Compute it, and store it where we hold the lease, or *whatever* holds it."""
         lease, stored = begun.lease, False
         try:
-            with recording() as recorded:
-                recorded.note(self.own.clauses(), zip(self.own.names, begun.versions, strict=False))
+            with self._recording(begun) as recorded:
                 started = monotonic()
                 value = await self.steps.compute()
                 seconds = monotonic() - started
                 # What is lazy asks the database only now.
                 body, reason = await self.steps.ask(lambda: _pack_body(value, self.key))
-            if self.computation.is_declared:
-                recorded.untracked.clear()
-            if self.computation.result_tags is not None:
-                await self.steps.ask(lambda: self._note_result_tags(value, begun, recorded))
-            if (outer := current_recording()) is not None:
-                outer.absorb(recorded)
-                outer.note((), (), self.computation.timeout)
+                if self.computation.result_tags is not None:
+                    await self.steps.ask(lambda: self._note_result_tags(value, begun, recorded))
             if begun.is_down:
                 reason = reason or "the store is down"
             elif lease is None and not whatever:
@@ -366,6 +361,22 @@ class _Reading:
             if lease is not None and not stored:
                 await self.steps.ask(lambda: current_store().release(self.key, lease))
         return Answer(value, Outcome.FILL if stored else Outcome.MISS, reason, stamp)
+
+    @contextmanager
+    def _recording(self, begun: Fill) -> Iterator[Recording]:
+        """Record what is read, and tell whoever records around it: also when it raises, for they may catch that."""
+        outer = current_recording()
+        with recording() as recorded:
+            recorded.note(
+                self.own.clauses(), zip(self.own.names, begun.versions, strict=False), self.computation.timeout
+            )
+            try:
+                yield recorded
+            finally:
+                if self.computation.is_declared:
+                    recorded.untracked.clear()
+                if outer is not None:
+                    outer.absorb(recorded)
 
     def _hit(self, stored: _Stored) -> Answer[Any]:
         stored.note(self.computation)
@@ -387,8 +398,8 @@ class _Reading:
         """Take the lease, and the versions of what is known to be depended on."""
         store = current_store()
         if self.computation.name and not self._enroll(store, self.computation.tags):
-            # Nobody could find it by its name, so it is not to be stored.
-            return self._versions()
+            # Nobody could find it by its name, so it is not to be stored, and nobody is to be waited for.
+            return replace(self._versions(), is_down=True)
         return store.begin_fill(self.key, self._before, settings().limits.lease_seconds)
 
     def _pass_on(self, lease: bytes) -> bool:
@@ -434,8 +445,7 @@ class _Reading:
         computation = self.computation
         if reason := _reason_not_to_store(recorded, computation):
             return reason, ""
-        lifetimes = [each for each in (computation.timeout, recorded.timeout) if each is not None]
-        lifetime = settings().lifetime(min(lifetimes, default=None))
+        lifetime = settings().lifetime(recorded.timeout)
         dependencies = Dependencies.of(recorded.clauses)
         versions = [recorded.versions[name] for name in dependencies.names]
         head = codec.Computed(
@@ -455,8 +465,8 @@ class _Reading:
 
 
 def _reason_not_to_store(recorded: Recording, computation: Computation) -> str:
-    if computation.timeout == 0:
-        return "its timeout is 0"
+    if recorded.timeout == 0:
+        return "its timeout is 0, or that of something it read"
     if recorded.untracked:
         label = computation.label or computation.key
         if label not in _warned:

@@ -283,3 +283,26 @@ def test_too_many_tags_and_a_write_between(author: Author, configure: Any, elsew
 
     ask(names)
     assert ask(lambda: [Author.objects.get(id=number).name for number in range(1, 20)]).value[-1] == "new"
+
+
+def test_nested_error_that_is_caught(author: Author) -> None:
+    """Who catches the error of an inner computation depends on what that one read before it raised."""
+
+    def inner() -> str:
+        return Author.objects.get(id=7).name
+
+    def outer() -> str:
+        try:
+            return ask(inner, "inner").value  # type: ignore[no-any-return]
+        except Author.DoesNotExist:
+            return "nobody"
+
+    assert ask(outer, "outer").value == "nobody"
+    Author.objects.create(id=7, name="B")
+    assert ask(outer, "outer").value == "B"
+
+
+def test_nested_that_is_never_stored(author: Author) -> None:
+    """What must not be kept is not kept as a part of something else."""
+    assert ask(lambda: ask(titles, "inner", timeout=0).value, "outer").outcome is Outcome.MISS
+    assert ask(lambda: list(Author.objects.cache(timeout=0)), "other").outcome is Outcome.MISS
