@@ -17,6 +17,7 @@ from everfresh.events import Outcome
 from everfresh.queries.terms import any_write
 from everfresh.reading import Answer
 from everfresh.recording import recording
+from everfresh.stores import GuardedStore
 from tests.conftest import Elsewhere
 from tests.functions.computing import ask
 from tests.library.models import Author, Book, Publisher
@@ -306,3 +307,15 @@ def test_nested_that_is_never_stored(author: Author) -> None:
     """What must not be kept is not kept as a part of something else."""
     assert ask(lambda: ask(titles, "inner", timeout=0).value, "outer").outcome is Outcome.MISS
     assert ask(lambda: list(Author.objects.cache(timeout=0)), "other").outcome is Outcome.MISS
+
+
+def test_lives_no_longer_than_what_it_read(author: Author, configure: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shortest timeout of all that is inside is that of the whole."""
+    configure(JITTER=0)
+    given: list[float | None] = []
+    monkeypatch.setattr(GuardedStore, "fill", lambda *arguments: given.append(arguments[-1]))
+    ask(lambda: len(Author.objects.cache(timeout=10)), "shorter inside", timeout=60)
+    ask(lambda: len(Author.objects.cache(key="other", timeout=100)), "longer inside", timeout=60)
+    ask(lambda: len(Author.objects.cache(key="third", timeout=100)), "only inside")
+
+    assert [each for each in given if each is not None][1::2] == [10, 60, 100]
