@@ -168,7 +168,7 @@ MUTANTS = [
     Mutant(
         rule="an entry lives as long as it was said to",
         file="reading.py",
-        old="fill.lease, wanted.timeout)",
+        old="fill.lease, settings().lifetime(wanted.timeout))",
         new="fill.lease, None)",
         tests=READING,
     ),

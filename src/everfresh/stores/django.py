@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import math
 import secrets
-from time import sleep, time
+import time
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
@@ -119,12 +119,12 @@ class DjangoStore:
 
     def enroll(self, members: Sequence[tuple[str, str]], seconds: float | None) -> bool:
         """Put *members* into their indexes, for *seconds*; not where others keep a part of an index busy for long."""
-        deadline = None if seconds is None else time() + seconds
+        deadline = None if seconds is None else time.time() + seconds
         return all(self._change(_part(index, member), {member: deadline}) for index, member in members)
 
     def enrolled(self, index: str) -> list[str]:
         """The members of *index* whose time is not over."""
-        now = time()
+        now = time.time()
         return [
             member
             for part in self._cache.get_many(_parts(index)).values()
@@ -146,11 +146,11 @@ class DjangoStore:
         for _ in range(_TURNS):
             if self._cache.add(turn, 1, _TURN_SECONDS):
                 break
-            sleep(_BETWEEN_TURNS_SECONDS)
+            time.sleep(_BETWEEN_TURNS_SECONDS)
         else:
             return False
         try:
-            now, members = time(), self._cache.get(part) or {}
+            now, members = time.time(), self._cache.get(part) or {}
             members.update(deadlines)
             kept = {member: deadline for member, deadline in members.items() if deadline is None or deadline > now}
             self._cache.set(part, kept, None)
