@@ -18,6 +18,7 @@ from math import isfinite
 from typing import Any, Final, Protocol
 
 from django.conf import settings as django_settings
+from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Model
 from django.urls import get_script_prefix, get_urlconf
 from django.utils.functional import LazyObject, Promise
@@ -28,14 +29,26 @@ from django.utils.translation import get_language
 from everfresh.conf import settings
 from everfresh.events import Outcome, Read, emit
 from everfresh.exceptions import Unencodable
-from everfresh.given import as_given, canonical, note_given
+from everfresh.given import canonical, note_given
 from everfresh.keys import digest, encode
 from everfresh.names import invalidate_name
+from everfresh.pages import asked_again, held_by, named_as
+from everfresh.queries.terms import ModelName, any_write
 from everfresh.recorded import Computation, read_recorded
 from everfresh.recording import current_recording, recording_in
 from everfresh.records import record_clause
 
-__all__ = ["MISSING", "Fragment", "Note", "Surroundings", "Wanted", "invalidate_fragment", "lifetime", "render"]
+__all__ = [
+    "MISSING",
+    "Fragment",
+    "Note",
+    "Surroundings",
+    "Wanted",
+    "invalidate_fragment",
+    "lifetime",
+    "render",
+    "texts",
+]
 
 log = logging.getLogger("everfresh")
 
@@ -109,6 +122,9 @@ class Wanted:
     tags: tuple[str, ...] = ()
     """People's tags, for `everfresh.invalidate_tags`."""
 
+    depends_on: tuple[ModelName, ...] = ()
+    """Models whose every write drops it: for what it reads by raw SQL and other ways that cannot be followed."""
+
     using: str = ""
     """The attribute of the first of *vary*, an instance, that is another one whenever the instance is."""
 
@@ -145,6 +161,13 @@ def lifetime(value: Any) -> float | None:
     if not (isfinite(found) and found >= 0):
         raise ValueError(f"a timeout that is no number of seconds and not None: {value!r}")
     return found
+
+
+def texts(value: Any) -> tuple[str, ...]:
+    """The names that a tag gives: one, or several in any container, or none."""
+    if value is None:
+        return ()
+    return (str.__str__(value),) if isinstance(value, str) else tuple(str.__str__(str(each)) for each in value)
 
 
 def render(fragment: Fragment, wanted: Wanted, here: Surroundings) -> SafeString:
@@ -216,18 +239,20 @@ def _computation(fragment: Fragment, wanted: Wanted, unsuited: Callable[[Any], s
         get_urlconf(),
         get_script_prefix(),
     )
+    prefix, declared = settings().prefix(), any_write(wanted.depends_on, DEFAULT_DB_ALIAS)
     rows = [each for each in vary if isinstance(each, Model)]
     if wanted.using:
         # Its attribute says when it is another one, and nobody else has to.
         del rows[0]
     return Computation(
-        key=f"{settings().prefix()}:f:{digest(encode(told_apart))}",
+        key=f"{prefix}:f:{digest(encode(told_apart))}",
         label=fragment.label,
         name=_readable(fragment.name, vary),
         timeout=wanted.timeout,
         grace=wanted.grace,
         tags=wanted.tags,
-        also=tuple(map(record_clause, rows)),
+        also=(*map(record_clause, rows), *declared.named([f"{prefix}:t:{name}" for name in declared.names])),
+        is_declared=bool(wanted.depends_on),
         unsuited=unsuited,
     )
 
@@ -250,7 +275,8 @@ class _Uses:
         if root in _NEVER and value is not MISSING:
             self._refuse(f"it uses {root}, which {_NEVER[root]}", "Keep what uses it outside of the fragment.")
             return value
-        note_given([settled])
+        instead = asked_again(settled)
+        note_given([held_by(instead)])
         if root not in self._fragment.answered:
             try:
                 self.digests[name] = _digest(settled)
@@ -260,7 +286,7 @@ class _Uses:
                     f"Name in the tag what it needs of it, as in "
                     f'{{% fragment "{self._fragment.name}" {root}.something %}}, or keep that outside of the fragment.',
                 )
-        return as_given(value)
+        return value if instead is settled else instead
 
     def _refuse(self, reason: str, way_out: str) -> None:
         self.refused = self.refused or reason
@@ -293,6 +319,7 @@ def _named(value: Any) -> Any:
     Raises:
         Unencodable: where nothing does.
     """
+    value = named_as(value)
     return canonical(value), _shown(value)
 
 

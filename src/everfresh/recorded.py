@@ -137,7 +137,12 @@ def look_recorded(computations: Sequence[Computation]) -> list[Answer[Any] | Non
     seen = _look([f"{each.key}{databases}" for each in computations])
     answers: list[Answer[Any] | None] = []
     for each, stored in zip(computations, seen, strict=True):
-        if stored is None or not stored.is_valid or stored.is_over(each) or (each.unsuited and each.unsuited(stored.value)):
+        if (
+            stored is None
+            or not stored.is_valid
+            or stored.is_over(each)
+            or (each.unsuited and each.unsuited(stored.value))
+        ):
             answers.append(None)
         else:
             stored.note(each)

@@ -11,7 +11,8 @@ from typing import Any
 import django
 import pytest
 from django.contrib.auth.models import AnonymousUser, User
-from django.db import connections, transaction
+from django.core.paginator import Paginator
+from django.db import connection, connections, transaction
 from django.template import TemplateSyntaxError
 from django.utils import timezone, translation
 from django.utils.functional import SimpleLazyObject
@@ -123,6 +124,21 @@ def test_list_and_queryset_from_outside(author: Author) -> None:
         Author.objects.filter(id=1).update(name="A")
 
 
+def test_what_a_queryset_brings_along(author: Author) -> None:
+    """The books of an author hold the author that they were asked of, who may be older than the database."""
+    page = Page('{% fragment "books" %}{% for book in books %}{{ book.author.name }}{% endfor %}{% endfragment %}')
+    Author.objects.filter(id=1).update(name="new")
+    assert page(books=author.books.all()) == "A"
+    assert page.outcomes == [MISS]
+
+    author.refresh_from_db()
+    assert page(books=author.books.all()) == "new"
+    assert page.outcomes == [FILL]
+    Author.objects.filter(id=1).update(name="newer")
+    author.refresh_from_db()
+    assert page(books=author.books.all()) == "newer"
+
+
 def test_queryset_that_was_evaluated_before(author: Author) -> None:
     """What it found then may not be what it finds now: it is asked again, and that is recorded."""
     page = Page('{% fragment "list" %}{% for author in authors %}{{ author.name }} {% endfor %}{% endfragment %}')
@@ -133,6 +149,46 @@ def test_queryset_that_was_evaluated_before(author: Author) -> None:
     assert page(authors=evaluated) == "A B "
     Author.objects.create(name="C")
     assert page(authors=Author.objects.order_by("id")) == "A B C "
+
+
+PAGES = (
+    "{% for author in page %}{{ author.name }} {% endfor %}"
+    "{{ page.number }}/{{ page.paginator.num_pages }}{% endfragment %}"
+)
+
+
+@pytest.mark.parametrize("tag", ['"page"', '"page" page', '"page" page.number'])
+def test_page(tag: str, author: Author) -> None:
+    """It is asked for again inside, whoever has looked at it before: rows, and how many pages there are."""
+    page = Page(f"{{% fragment {tag} %}}{PAGES}")
+    Author.objects.create(name="B")
+
+    def shown(number: int = 1) -> str:
+        asked = Paginator(Author.objects.order_by("id"), 2).page(number)
+        len(asked)
+        return page(page=asked)
+
+    assert shown() == shown() == "A B 1/1"
+    assert page.outcomes == [HIT]
+    Author.objects.filter(id=1).update(name="new")
+    assert shown() == "new B 1/1"
+    Author.objects.create(name="C")
+    assert shown() == "new B 1/2"
+    assert shown(2) == "C 2/2"
+    Author.objects.filter(name="B").delete()
+    assert shown() == "new C 1/1"
+
+
+def test_page_of_a_list(author: Author) -> None:
+    """Of plain values, or of instances that are checked as in any list."""
+    page = Page(f'{{% fragment "list" page %}}{PAGES}')
+    authors = [author, Author.objects.create(name="B"), Author.objects.create(name="C")]
+    for number, shown in [(1, "A B 1/2"), (2, "C 2/2"), (1, "A B 1/2")]:
+        assert page(page=Paginator(authors, 2).page(number)) == shown
+    assert page.outcomes == [HIT]
+    Author.objects.filter(name="A").update(name="new")
+    author.refresh_from_db()
+    assert page(page=Paginator(authors, 2).page(1)) == "new B 1/2"
 
 
 # What it uses from outside
@@ -390,6 +446,27 @@ def test_autoescape() -> None:
     assert page(text="<b>") == "<b>&lt;b&gt;"
 
 
+def test_declared_dependency(author: Author, caplog: pytest.LogCaptureFixture) -> None:
+    """What reads by raw SQL is not kept, unless the tag says which models that reads."""
+    page = Page('{% fragment "raw" %}{{ count.of_books }}{% endfragment %}')
+    declared = Page('{% fragment "raw" count.key depends_on="library.Book" %}{{ count.of_books }}{% endfragment %}')
+
+    class Count:
+        key = 1
+
+        def of_books(self) -> int:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT count(*) FROM library_book")
+                return int(cursor.fetchone()[0])
+
+    assert page(count=Count()) == "1"
+    assert page.outcomes == [MISS]
+    assert [declared(count=Count()), declared(count=Count())] == ["1", "1"]
+    assert declared.outcomes == [HIT]
+    Book.objects.create(author=author, title="two")
+    assert declared(count=Count()) == "2"
+
+
 def test_changed_text_is_another_fragment() -> None:
     """After a deploy nobody gets to see the old text, and the same text in another template is another fragment."""
     assert Page('{% fragment "text" %}old{% endfragment %}')() == "old"
@@ -446,7 +523,7 @@ def test_using_an_attribute(author: Author, django_assert_num_queries: Any) -> N
         ('"x" timeout=-1', "got a timeout that is no number of seconds and not None: -1"),
         ('"x" name using="bio"', "got using='bio' needs an instance of a model as first value, not 'Ann'."),
         ('"x" author using="version"', "has no such attribute."),
-        ('"x" colour="red"', "'fragment' tag got colour=, but takes timeout, grace, tags, using."),
+        ('"x" colour="red"', "'fragment' tag got colour=, but takes timeout, grace, tags, depends_on, using."),
         ('"x" 5 timeout=6', "'fragment' tag got timeout twice."),
         ("", "'fragment' tag requires a name, as in {% fragment \"city\" city %}."),
     ],

@@ -12,7 +12,7 @@ from django.template.base import FilterExpression, Parser, Token, Variable
 from django.template.loader_tags import BlockNode
 
 from everfresh.contexts import ContextAround, namespace_of, template_of
-from everfresh.fragments import Fragment, Wanted, lifetime, render
+from everfresh.fragments import Fragment, Wanted, lifetime, render, texts
 from everfresh.keys import digest, encode
 
 __all__ = ["FragmentNode", "parse_body", "register"]
@@ -21,7 +21,7 @@ register = Library()
 
 _KEYWORD = re.compile(r"(\w+)=(.+)", re.DOTALL)
 _NUMBER = re.compile(r"\d+(\.\d+)?|None")
-_KEYWORDS = ("timeout", "grace", "tags", "using")
+_KEYWORDS = ("timeout", "grace", "tags", "depends_on", "using")
 _FLAGS = ("any_language", "any_timezone")
 
 
@@ -41,6 +41,7 @@ def fragment(parser: Parser, token: Token) -> FragmentNode:
 
     ``grace=60``: for so many seconds an old rendering may be shown while another request renders it anew.
     ``tags=expression``: a name, or a list of names, for ``everfresh.invalidate_tags()``.
+    ``depends_on=expression``: the label of a model, or a list of labels, whose every write drops it: for raw SQL.
     ``using="updated_at"``: the first of what it varies by is an instance, and this attribute of it changes whenever it
     does.
     ``any_language``, ``any_timezone``: it is the same in all languages, or in all time zones.
@@ -151,7 +152,8 @@ class FragmentNode(Node):
                 vary=vary,
                 timeout=lifetime(given.get("timeout")),
                 grace=lifetime(given.get("grace")),
-                tags=_tags(given.get("tags")),
+                tags=texts(given.get("tags")),
+                depends_on=texts(given.get("depends_on")),
                 using=str.__str__(given.get("using") or ""),
                 surroundings=surroundings(context),
             )
@@ -167,9 +169,3 @@ def surroundings(context: Context) -> tuple[object, ...]:
 
 def _resolve(expression: FilterExpression, context: Context) -> Any:
     return expression.resolve(context, ignore_failures=True)
-
-
-def _tags(given: Any) -> tuple[str, ...]:
-    if given is None:
-        return ()
-    return (str.__str__(given),) if isinstance(given, str) else tuple(map(str, given))
