@@ -12,10 +12,11 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Model, QuerySet
 
-from everfresh.conf import seconds, settings
+from everfresh.conf import seconds
 from everfresh.exceptions import Unencodable
 from everfresh.given import as_given, canonical, note_given
 from everfresh.keys import digest, encode
+from everfresh.naming import entry_key, tag_names
 from everfresh.policies import cache
 from everfresh.queries.terms import ModelName, any_write
 from everfresh.recorded import Computation, read_recorded, reason_to_bypass
@@ -119,9 +120,9 @@ def _read(instance: Model, method: Any, args: tuple[Any, ...], kwargs: Mapping[s
         return function(row, *map(as_given, args), **{name: as_given(each) for name, each in kwargs.items()})
 
     label = f"{type(instance)._meta.label}.{function.__name__}()"
-    key = f"{settings().prefix()}:m:{_key(instance, function, args, kwargs)}"
+    key = entry_key("m", _key(instance, function, args, kwargs))
     declared = any_write(getattr(method, _DEPENDS_ON), instance._state.db or DEFAULT_DB_ALIAS)
-    also = declared.named([f"{settings().prefix()}:t:{name}" for name in declared.names])
+    also = declared.named(tag_names(declared.names))
     computation = Computation(
         key=key,
         label=label,
