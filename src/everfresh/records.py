@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from secrets import token_bytes
 
 from asgiref.sync import sync_to_async
 from django.db import router
@@ -13,10 +14,11 @@ from everfresh.databases import logical_database
 from everfresh.exceptions import Unencodable
 from everfresh.keys import digest, encode
 from everfresh.recording import Named
+from everfresh.stores import NO_KEY, current_store
 from everfresh.tags import named
 from everfresh.writing.invalidation import invalidate_tags
 
-__all__ = ["ainvalidate_for", "invalidate_for", "record_clause"]
+__all__ = ["ainvalidate_for", "invalidate_for", "record_clause", "version_of"]
 
 
 def invalidate_for(record: Model) -> None:
@@ -33,7 +35,7 @@ def invalidate_for(record: Model) -> None:
     try:
         names = list(_names(record))
     except Unencodable:
-        raise ValueError(f"{record!r} is not saved, so nothing can be cached for it.") from None
+        raise _not_saved(record) from None
     invalidate_tags(*names, using=_alias(record))
 
 
@@ -48,7 +50,29 @@ def record_clause(record: Model) -> Named:
     Raises:
         Unencodable: for a record that is not saved.
     """
-    return frozenset({frozenset({f"{settings().prefix()}:t:{named(next(_names(record))).name}"})})
+    return frozenset({frozenset({_stored_name(record)})})
+
+
+def version_of(record: Model) -> str:
+    """What is another one after each `invalidate_for`, and never one that was before; for people's own keys.
+
+    Raises:
+        ValueError: for a record that is not saved.
+    """
+    try:
+        [version] = current_store().begin_fill(NO_KEY, [_stored_name(record)], 0).versions
+    except Unencodable:
+        raise _not_saved(record) from None
+    # Nobody knows while it is changing: then it is one that nobody will ever ask for again.
+    return (version or token_bytes(8)).hex()
+
+
+def _stored_name(record: Model) -> str:
+    return f"{settings().prefix()}:t:{named(next(_names(record))).name}"
+
+
+def _not_saved(record: Model) -> ValueError:
+    return ValueError(f"{record!r} is not saved, so nothing can be cached for it.")
 
 
 def _names(record: Model) -> Iterator[str]:

@@ -31,6 +31,7 @@ class Page:
             debug=debug,
             context_processors=PROCESSORS,
             libraries={
+                "cachesweeper_tags": "everfresh.templatetags.cachesweeper_tags",
                 "everfresh": "everfresh.templatetags.everfresh",
                 "probes": "tests.fragments.probes",
             },

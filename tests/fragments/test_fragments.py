@@ -502,7 +502,7 @@ def test_result_is_safe() -> None:
     assert type(node.render(context)) is type(node.render(context)) is SafeString
 
 
-@pytest.mark.seeds("CS-4.2-using")
+@pytest.mark.seeds("CS-D1")
 def test_using_an_attribute(author: Author, django_assert_num_queries: Any) -> None:
     """The version is read off the instance: another value is another rendering, and the row itself is not asked for."""
     page = Page('{% fragment "by bio" author using="bio" %}{{ author.name }}{% endfragment %}')

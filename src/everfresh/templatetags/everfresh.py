@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from everfresh.contexts import ContextAround, namespace_of, template_of
 from everfresh.fragments import Fragment, Wanted, lifetime, render, texts
 from everfresh.keys import digest, encode
 
-__all__ = ["FragmentNode", "parse_body", "register"]
+__all__ = ["FragmentNode", "parse_body", "register", "roots", "surroundings"]
 
 register = Library()
 
@@ -61,7 +61,7 @@ def fragment(parser: Parser, token: Token) -> FragmentNode:
         Fragment(
             name=name[1:-1] if name[0] in "\"'" and name[-1] == name[0] else name,
             source=digest(encode((template_of(parser), source))),
-            answered=frozenset(written.roots()),
+            answered=frozenset(roots(written.vary)),
             by_language="any_language" not in written.flags,
             by_time_zone="any_timezone" not in written.flags,
         ),
@@ -117,13 +117,14 @@ class _Written:
             raise TemplateSyntaxError(f"{self.tag!r} tag got {name} twice.")
         self.options[name] = self.parser.compile_filter(value)
 
-    def roots(self) -> Iterator[str]:
-        """The names that the tag speaks for."""
-        for expression in self.vary:
-            arguments = [argument for _, given in expression.filters for _, argument in given]
-            for each in (expression.var, *arguments):
-                if isinstance(each, Variable) and each.lookups:
-                    yield each.lookups[0]
+
+def roots(expressions: Iterable[FilterExpression]) -> Iterator[str]:
+    """The names that a tag speaks for by its expressions."""
+    for expression in expressions:
+        arguments = [argument for _, given in expression.filters for _, argument in given]
+        for each in (expression.var, *arguments):
+            if isinstance(each, Variable) and each.lookups:
+                yield each.lookups[0]
 
 
 class FragmentNode(Node):
