@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from everfresh.exceptions import NotCached
+    from everfresh.functions import memoize
     from everfresh.managers import CacheManager, CacheQuerySet
     from everfresh.methods import cached_method, denormalized_field
     from everfresh.models import CachedTable, CacheModel
@@ -17,6 +19,7 @@ __all__ = [
     "CacheModel",
     "CacheQuerySet",
     "CachedTable",
+    "NotCached",
     "ainvalidate",
     "ainvalidate_for",
     "ainvalidate_tags",
@@ -26,6 +29,7 @@ __all__ = [
     "invalidate",
     "invalidate_for",
     "invalidate_tags",
+    "memoize",
 ]
 __version__ = "0.1.0"
 
@@ -34,6 +38,7 @@ _HOMES = {
     "CacheModel": "everfresh.models",
     "CacheQuerySet": "everfresh.managers",
     "CachedTable": "everfresh.models",
+    "NotCached": "everfresh.exceptions",
     "ainvalidate": "everfresh.writing.invalidation",
     "ainvalidate_for": "everfresh.records",
     "ainvalidate_tags": "everfresh.writing.invalidation",
@@ -43,6 +48,7 @@ _HOMES = {
     "invalidate": "everfresh.writing.invalidation",
     "invalidate_for": "everfresh.records",
     "invalidate_tags": "everfresh.writing.invalidation",
+    "memoize": "everfresh.functions",
 }
 
 
