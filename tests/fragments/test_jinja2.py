@@ -46,9 +46,9 @@ class Page:
 @pytest.fixture
 def author() -> Author:
     """An author with one book."""
-    author = Author.objects.create(id=1, name="A")
-    Book.objects.create(id=1, author=author, title="one")
-    return Author.objects.get(id=1)
+    author = Author.objects.create(id=1001, name="A")
+    Book.objects.create(id=1001, author=author, title="one")
+    return Author.objects.get(id=1001)
 
 
 BOOKS = (
@@ -64,17 +64,17 @@ def test_never_stale(autoescape: bool, author: Author, django_assert_num_queries
     assert page(author=author) == "A: one"
     with django_assert_num_queries(0):
         assert page(author=author) == "A: one"
-    Book.objects.filter(id=1).update(title="<b>")
+    Book.objects.filter(id=1001).update(title="<b>")
     assert page(author=author) == ("A: &lt;b&gt;" if autoescape else "A: <b>")
-    Author.objects.filter(id=1).update(name="new")
-    assert page(author=Author.objects.get(id=1)).startswith("new")
+    Author.objects.filter(id=1001).update(name="new")
+    assert page(author=Author.objects.get(id=1001)).startswith("new")
     assert page(author=author).startswith("new")
 
 
 def test_old_instance_is_not_kept(author: Author) -> None:
     """It is shown as it was given."""
     page = Page(BOOKS)
-    Author.objects.filter(id=1).update(name="new")
+    Author.objects.filter(id=1001).update(name="new")
     assert page(author=author) == "A: one"
     assert page.outcomes == [MISS]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.core.cache import cache
+from django.core.cache import cache, caches
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, transaction
 from django.db.models.signals import post_save
@@ -278,7 +278,10 @@ def test_counting_at_one_time(store_kind: str) -> None:
     user = User(pk=1)
 
     def count(_: int) -> None:
-        update_cache_token_for_record_with_counter(user)
+        try:
+            update_cache_token_for_record_with_counter(user)
+        finally:
+            caches.close_all()
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(count, range(40)))
