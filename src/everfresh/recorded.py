@@ -107,6 +107,9 @@ class Computation:
     refresh_later: Callable[[bytes], bool] | None = None
     """Has it computed by somebody else, who gets the lease. Was that arranged?"""
 
+    unsuited: Callable[[Any], str] | None = None
+    """Why a stored result is not what this caller would compute; empty where it is. ``None``: it always is."""
+
 
 def read_recorded(computation: Computation, compute: Callable[[], T], *, fresh: bool = False) -> Answer[T]:
     """What *compute* returns, from the cache where that is the same as computing it now.
@@ -138,7 +141,7 @@ def look_recorded(computations: Sequence[Computation]) -> list[Answer[Any] | Non
     seen = _look([f"{each.key}{databases}" for each in computations])
     answers: list[Answer[Any] | None] = []
     for each, stored in zip(computations, seen, strict=True):
-        if stored is None or not stored.is_current(each):
+        if stored is None or not stored.is_current(each) or (each.unsuited and each.unsuited(stored.value)):
             answers.append(None)
         else:
             stored.note(each)
@@ -267,6 +270,8 @@ class _Reading:
         self.steps = steps
         self.key = f"{computation.key}{_databases()}"
         self._looked = 0.0
+        self.unsuited = ""
+        """Why what is stored is another caller's. Nobody waits for what is computed for others."""
         self.own = Dependencies.of([*computation.also, *_of_tags(_own_tags(computation))])
 
     async def answer(self, *, fresh: bool) -> Answer[Any]:
@@ -282,10 +287,12 @@ class _Reading:
         if stored is None:
             return None
         is_current = stored.is_current(self.computation)
-        if is_current and not ages.is_due(stored.expires, stored.seconds):
-            return self._hit(stored)
         if not is_current and not stored.may_still_serve(self.key, self.computation):
             return None
+        if not self._suits(stored):
+            return None
+        if is_current and not ages.is_due(stored.expires, stored.seconds):
+            return self._hit(stored)
         begun = await self.steps.ask(self._begin)
         if begun.lease is not None and not await self.steps.ask(partial(self._pass_on, begun.lease)):
             return await self._compute(begun)
@@ -293,14 +300,14 @@ class _Reading:
 
     async def _missing(self) -> Answer[Any]:
         """Compute it, or wait for who does."""
-        waits = not is_ours(self.key) and not await self.steps.ask(_holds_locks)
+        waits = not self.unsuited and not is_ours(self.key) and not await self.steps.ask(_holds_locks)
         deadline = monotonic() + _LEASES_WAITED_FOR * settings().limits.lease_seconds
         while waits and (flight := board(self.key)) is not None:
             await self.steps.wait(max(0.0, deadline - monotonic()), flight)
             landed = flight.result() if flight.done() else None
             if landed is Landing.STORED and (found := await self._current()) is not None:
                 return found
-            if landed in (None, Landing.UNSTORED):
+            if landed in (None, Landing.UNSTORED) or self.unsuited:
                 return await self._compute(await self.steps.ask(self._versions))
         if not waits:
             return await self._compute(await self.steps.ask(self._begin))
@@ -317,7 +324,8 @@ class _Reading:
         pause = _FIRST_WAIT_SECONDS
         while True:
             begun = await self.steps.ask(self._begin)
-            if begun.lease is None and not begun.is_down and monotonic() < deadline:
+            may_wait = begun.lease is None and not begun.is_down and not self.unsuited
+            if may_wait and monotonic() < deadline:
                 await self.steps.wait(pause)
                 pause = min(2 * pause, _LONGEST_WAIT_SECONDS)
                 if (found := await self._current()) is not None:
@@ -331,7 +339,7 @@ class _Reading:
     async def _found_meanwhile(self, begun: Fill) -> Answer[Any] | None:
         """What the last holder of the lease stored between our last look and our getting it."""
         stored = await self.steps.ask(self._stored)
-        if stored is None or not stored.is_current(self.computation):
+        if stored is None or not stored.is_current(self.computation) or not self._suits(stored):
             return None
         if begun.lease is not None:
             await self.steps.ask(partial(current_store().release, self.key, begun.lease))
@@ -360,7 +368,7 @@ class _Reading:
         finally:
             if lease is not None and not stored:
                 await self.steps.ask(lambda: current_store().release(self.key, lease))
-        return Answer(value, Outcome.FILL if stored else Outcome.MISS, reason, stamp)
+        return Answer(value, Outcome.FILL if stored else Outcome.MISS, reason or self.unsuited, stamp)
 
     @contextmanager
     def _recording(self, begun: Fill) -> Iterator[Recording]:
@@ -387,6 +395,12 @@ class _Reading:
             # What is computed from something old is nothing to keep.
             outer.moved = True
         return Answer(stored.value, Outcome.STALE, "another one computes it anew", stored.stamp)
+
+    def _suits(self, stored: _Stored) -> bool:
+        """Is it what this caller would compute?"""
+        if self.computation.unsuited is not None:
+            self.unsuited = self.computation.unsuited(stored.value)
+        return not self.unsuited
 
     # What blocks
 
@@ -478,6 +492,8 @@ def _reason_not_to_store(recorded: Recording, computation: Computation) -> str:
                 recorded.untracked[0],
             )
         return f"it is untracked: {recorded.untracked[0]}"
+    if recorded.refused:
+        return recorded.refused
     if recorded.moved:
         return "what it read changed while it was computed"
     if len(recorded.versions) > _MOST_NAMES:
