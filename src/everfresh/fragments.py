@@ -62,6 +62,9 @@ class _Missing:
 
 MISSING: Final = _Missing()
 
+TEXT: Final = "template:"
+"""What stands before the name of a template, where its text is what is used from outside."""
+
 Note = Callable[[str, Any], Any]
 """Called with a name and its value when that is used from outside of a fragment; gives the value to use."""
 
@@ -236,7 +239,7 @@ def _computation(fragment: Fragment, wanted: Wanted, unsuited: Callable[[Any], s
         wanted.surroundings,
         get_language() if fragment.by_language and django_settings.USE_I18N else "",
         get_current_timezone_name() if fragment.by_time_zone and django_settings.USE_TZ else "",
-        get_urlconf(),
+        getattr(get_urlconf(), "__name__", get_urlconf()),
         get_script_prefix(),
     )
     prefix, declared = settings().prefix(), any_write(wanted.depends_on, DEFAULT_DB_ALIAS)
@@ -304,6 +307,8 @@ def _difference(digests: Mapping[str, str], here: Surroundings) -> str:
             is_same = False
             with suppress(Unencodable):
                 is_same = _digest(_settled(value)) == was
+        if not is_same and name.startswith(TEXT):
+            return f"the text of {name.removeprefix(TEXT)} has changed"
         if not is_same:
             return f"{name} differs; name it in the tag to keep a rendering for each of its values"
     return ""

@@ -25,11 +25,14 @@ from everfresh.fragments import invalidate_fragment
 from everfresh.names import invalidate_label, invalidate_pattern, names
 from everfresh.recording import recording
 from tests.conftest import Configure, Elsewhere
+from tests.counting import counting
 from tests.fragments.probes import during, runs
 from tests.fragments.rendering import FILL, HIT, MISS, Page, request
 from tests.library.models import Author, Book
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+partials = pytest.mark.skipif(django.VERSION < (6,), reason="Django 6.0 has partials first.")
 
 BOOKS = Page(
     '{% fragment "author" author %}{{ author.name }}:'
@@ -60,6 +63,21 @@ def test_second_rendering_is_a_hit(author: Author, django_assert_num_queries: An
     with django_assert_num_queries(0):
         assert BOOKS(author=author) == "A: one"
     assert BOOKS.outcomes == [HIT]
+
+
+def test_one_round_trip_on_a_hit(author: Author, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it used from outside is compared with what comes with the entry."""
+    page = Page('{% fragment "budget" %}{{ author.name }}{{ name }}{% include "part" %}{% endfragment %}', part="x")
+    page(author=author, name="n")
+    page(author=author, name="n")
+    counts = counting(monkeypatch)
+    counts.clear()
+    page(author=author, name="n")
+
+    assert page.outcomes == [HIT]
+    # The entry with the versions of all it depends on.
+    assert counts.exchanges == 1
+    assert counts.statements == []
 
 
 def test_what_it_reads_drops_it(author: Author) -> None:
@@ -477,6 +495,49 @@ def test_changed_text_is_another_fragment() -> None:
     assert page.outcomes == [HIT]
     page.show("other")
     assert page.outcomes == [FILL]
+
+
+@pytest.mark.parametrize(
+    ("tag", "text"),
+    [
+        ('{% include "part" %}', "{}"),
+        ('{% include "part" only %}', "{}"),
+        ('{% include "outer part" %}', "{}"),
+        ('{% card "x" %}', "{}"),
+        ('{% fragment "inner" %}{% include "part" %}{% endfragment %}', "{}"),
+        pytest.param('{% include "part#p" %}', "{{% partialdef p %}}{}{{% endpartialdef %}}", marks=partials),
+        pytest.param(
+            '{% include "part" %}', "{{% partialdef p %}}{}{{% endpartialdef %}}{{% partial p %}}", marks=partials
+        ),
+    ],
+)
+def test_changed_text_of_what_it_includes(tag: str, text: str) -> None:
+    """However it comes by it; the reason says which text it was."""
+
+    def page(change: str) -> Page:
+        part = text.format(change)
+        return Page(
+            f'{{% fragment "including" %}}{tag}{{% endfragment %}}',
+            part=part,
+            card='{% include "part" %}',
+            **{"outer part": '{% extends "base" %}', "base": '{% include "part" %}'},
+        )
+
+    assert page("old")() == "old"
+    assert page("old")() == "old"
+    new = page("new")
+    assert new() == "new"
+    assert new.outcomes[-1] is FILL
+    assert new.reason == "the text of part has changed"
+    assert page("new")() == "new"
+
+
+def test_missing_template_in_it() -> None:
+    """What was included and is gone is asked for again."""
+    page = Page('{% fragment "including" %}{% include names %}{% endfragment %}', first="1", second="2")
+    assert page(names=["first", "second"]) == "1"
+    page = Page('{% fragment "including" %}{% include names %}{% endfragment %}', second="2")
+    assert page(names=["first", "second"]) == "2"
 
 
 def test_filters_and_missing_variables_in_the_tag() -> None:

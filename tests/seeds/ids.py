@@ -35,8 +35,8 @@ NOT_BUILT = {
         "takes any field (CM-11)."
     ),
     "CS-D3": (
-        "ModelSweeper() as an attribute of a model, and as a manager, never worked; their tests were commented out. The "
-        "mixin does what they were to do."
+        "ModelSweeper() as an attribute of a model, and as a manager, never worked; their tests were commented out. "
+        "The mixin does what they were to do."
     ),
     "OC-18": (
         "Pre-expiration is an answer to stampedes. They come with leases that are waited for and with `grace`, for all "
