@@ -7,8 +7,9 @@ rest is as everywhere: versions taken before each query, and an entry is served 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from time import monotonic
 from typing import Any, TypeVar
@@ -55,6 +56,12 @@ _MOST_NAMES = 10_000
 
 _REMEMBERED = 4_096
 """Entries of which one process keeps something at hand."""
+
+_LEASES_WAITED_FOR = 2
+"""Of one whose holder may have died, and of the one who takes it then."""
+
+_FRESH_LOOK_SECONDS = 0.02
+"""So long a look tells enough for a lease that was got after it: hardly anybody has stored something in between."""
 
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.005, 0.1
 """Between two looks for what another process computes."""
@@ -264,6 +271,7 @@ class _Reading:
         self.key = f"{computation.key}{_databases()}"
         self.unsuited = ""
         """Why what is stored is another caller's. Nobody waits for what is computed for others."""
+        self._looked = 0.0
         self.own = Dependencies.of([*computation.also, *_of_tags(_own_tags(computation))])
 
     async def answer(self, *, fresh: bool) -> Answer[Any]:
@@ -293,7 +301,7 @@ class _Reading:
     async def _missing(self) -> Answer[Any]:
         """Compute it, or wait for who does."""
         waits = not self.unsuited and not is_ours(self.key) and not await self.steps.ask(_holds_locks)
-        deadline = monotonic() + settings().limits.lease_seconds
+        deadline = monotonic() + _LEASES_WAITED_FOR * settings().limits.lease_seconds
         while waits and (flight := board(self.key)) is not None:
             await self.steps.wait(max(0.0, deadline - monotonic()), flight)
             landed = flight.result() if flight.done() else None
@@ -316,31 +324,38 @@ class _Reading:
         pause = _FIRST_WAIT_SECONDS
         while True:
             begun = await self.steps.ask(self._begin)
-            if begun.lease is not None or begun.is_down or self.unsuited or monotonic() >= deadline:
-                return await self._compute(begun)
-            await self.steps.wait(pause)
-            pause = min(2 * pause, _LONGEST_WAIT_SECONDS)
-            if (found := await self._current()) is not None:
+            if begun.lease is None and not begun.is_down and not self.unsuited and monotonic() < deadline:
+                await self.steps.wait(pause)
+                pause = min(2 * pause, _LONGEST_WAIT_SECONDS)
+                if (found := await self._current()) is not None:
+                    return found
+                continue
+            has_waited = pause > _FIRST_WAIT_SECONDS or monotonic() - self._looked > _FRESH_LOOK_SECONDS
+            if has_waited and (found := await self._found_meanwhile(begun)) is not None:
                 return found
+            return await self._compute(begun)
+
+    async def _found_meanwhile(self, begun: Fill) -> Answer[Any] | None:
+        """What the last holder of the lease stored between our last look and our getting it."""
+        stored = await self.steps.ask(self._stored)
+        if stored is None or not stored.is_current(self.computation) or not self._suits(stored):
+            return None
+        if begun.lease is not None:
+            await self.steps.ask(partial(current_store().release, self.key, begun.lease))
+        return self._hit(stored)
 
     async def _compute(self, begun: Fill, *, whatever: bool = False) -> Answer[Any]:
         """Compute it, and store it where we hold the lease, or *whatever* holds it."""
         lease, stored = begun.lease, False
         try:
-            with recording() as recorded:
-                recorded.note(self.own.clauses(), zip(self.own.names, begun.versions, strict=False))
+            with self._recording(begun) as recorded:
                 started = monotonic()
                 value = await self.steps.compute()
                 seconds = monotonic() - started
                 # What is lazy asks the database only now.
                 body, reason = await self.steps.ask(lambda: _pack_body(value, self.key))
-            if self.computation.is_declared:
-                recorded.untracked.clear()
-            if self.computation.result_tags is not None:
-                await self.steps.ask(lambda: self._note_result_tags(value, begun, recorded))
-            if (outer := current_recording()) is not None:
-                outer.absorb(recorded)
-                outer.note((), (), self.computation.timeout)
+                if self.computation.result_tags is not None:
+                    await self.steps.ask(lambda: self._note_result_tags(value, begun, recorded))
             if begun.is_down:
                 reason = reason or "the store is down"
             elif lease is None and not whatever:
@@ -353,6 +368,22 @@ class _Reading:
             if lease is not None and not stored:
                 await self.steps.ask(lambda: current_store().release(self.key, lease))
         return Answer(value, Outcome.FILL if stored else Outcome.MISS, reason or self.unsuited, stamp)
+
+    @contextmanager
+    def _recording(self, begun: Fill) -> Iterator[Recording]:
+        """Record what is read, and tell whoever records around it: also when it raises, for they may catch that."""
+        outer = current_recording()
+        with recording() as recorded:
+            recorded.note(
+                self.own.clauses(), zip(self.own.names, begun.versions, strict=False), self.computation.timeout
+            )
+            try:
+                yield recorded
+            finally:
+                if self.computation.is_declared:
+                    recorded.untracked.clear()
+                if outer is not None:
+                    outer.absorb(recorded)
 
     def _hit(self, stored: _Stored) -> Answer[Any]:
         stored.note(self.computation)
@@ -373,14 +404,15 @@ class _Reading:
     # What blocks
 
     def _stored(self) -> _Stored | None:
+        self._looked = monotonic()
         return _look([self.key])[0]
 
     def _begin(self) -> Fill:
         """Take the lease, and the versions of what is known to be depended on."""
         store = current_store()
         if self.computation.name and not self._enroll(store, self.computation.tags):
-            # Nobody could find it by its name, so it is not to be stored.
-            return self._versions()
+            # Nobody could find it by its name, so it is not to be stored, and nobody is to be waited for.
+            return replace(self._versions(), is_down=True)
         return store.begin_fill(self.key, self._before, settings().limits.lease_seconds)
 
     def _pass_on(self, lease: bytes) -> bool:
@@ -426,8 +458,7 @@ class _Reading:
         computation = self.computation
         if reason := _reason_not_to_store(recorded, computation):
             return reason, ""
-        lifetimes = [each for each in (computation.timeout, recorded.timeout) if each is not None]
-        lifetime = settings().lifetime(min(lifetimes, default=None))
+        lifetime = settings().lifetime(recorded.timeout)
         dependencies = Dependencies.of(recorded.clauses)
         versions = [recorded.versions[name] for name in dependencies.names]
         head = codec.Computed(
@@ -447,8 +478,8 @@ class _Reading:
 
 
 def _reason_not_to_store(recorded: Recording, computation: Computation) -> str:
-    if computation.timeout == 0:
-        return "its timeout is 0"
+    if recorded.timeout == 0:
+        return "its timeout is 0, or that of something it read"
     if recorded.untracked:
         label = computation.label or computation.key
         if label not in _warned:
