@@ -274,7 +274,8 @@ class _WatchedMatch(SimpleLazyObject):  # type: ignore[type-arg]
 
 def _comparable(value: Any, context: Context) -> Any:
     """*value*; of the ``block`` of ``block.super``, the templates that it comes from."""
-    if isinstance(value, BlockNode):
+    # Not isinstance(): it has a lazy object made, to ask for its class.
+    if issubclass(type(value), BlockNode):
         blocks = context.render_context.get(BLOCK_CONTEXT_KEY)
         above = [] if blocks is None else blocks.blocks[value.name]
         return (value.name, *(template_of(each) for each in above))

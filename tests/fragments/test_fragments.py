@@ -345,7 +345,8 @@ def test_ways_to_use_a_name(body: str) -> None:
 def test_lazy_values_are_what_they_stand_for(author: Author) -> None:
     """They are looked into outside of the recording: how they come to be is no part of the fragment."""
     page = Page('{% fragment "lazy" %}{{ author.name }}{% endfragment %}')
-    page(author=SimpleLazyObject(lambda: Author.objects.get(id=1001)))
+    page(author=SimpleLazyObject(lambda: Author.objects.nocache().get(id=1001)))
+    assert page.outcomes == [FILL]
     page(author=author)
     assert page.outcomes == [HIT]
 
@@ -416,6 +417,26 @@ def test_never_kept_whatever_the_tag_says(name: str) -> None:
     for _ in range(2):
         page(csp_nonce="n", csrf_token="t")
         assert page.outcomes == [MISS]
+
+
+@pytest.mark.skipif(django.VERSION < (6,), reason="Django 6.0 has nonces first.")
+def test_nonce_is_not_made_by_asking() -> None:
+    """Whether one was made is what templates ask of it."""
+    from django.utils.csp import LazyNonce
+
+    page = Page('{% fragment "nonce" %}{% if csp_nonce %}made{% endif %}{% endfragment %}')
+    nonce = LazyNonce()
+    assert page(csp_nonce=nonce) == ""
+    assert page.outcomes == [MISS]
+    assert not nonce
+
+
+def test_lazy_queryset_is_not_run_to_be_named(author: Author, django_assert_num_queries: Any) -> None:
+    """On a hit it is named, and nothing more."""
+    page = Page('{% fragment "lazy" %}{% for author in authors %}{{ author.name }}{% endfor %}{% endfragment %}')
+    for queries in (1, 0):
+        with django_assert_num_queries(queries):
+            assert page(authors=SimpleLazyObject(Author.objects.all)) == "A"
 
 
 def test_token_that_is_only_passed_on() -> None:
