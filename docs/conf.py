@@ -32,7 +32,7 @@ myst_heading_anchors = 3
 autodoc_typehints = "description"
 nitpick_ignore_regex = [
     # No inventories are fetched, so that the manual builds without a network.
-    (r"py:.*", r"(django|collections|typing|types|datetime)\..*"),
+    (r"py:.*", r"(django|jinja2|collections|typing|types|datetime)\..*"),
     # Names as they stand in signatures and under "Raises".
     (r"py:.*", r"timedelta|ModelName|FieldError|FieldDoesNotExist|DoesNotExist|MultipleObjectsReturned"),
     # Type variables of our own, and what only makes the documented objects.

@@ -1,20 +1,25 @@
 """The context of a Django template, watched: which names a part of the template uses from outside of that part.
 
 Django looks a name up layer by layer, the innermost first. A layer that is put below what the part binds itself, and
-above everything else, is asked for exactly the names that come from outside.
+above everything else, is asked for exactly the names that come from outside. The texts of templates that the part
+includes come from outside, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from functools import lru_cache
 from typing import Any
 
-from django.template import Context, Node, NodeList
+from django.template import Context, Node, NodeList, Template, TemplateDoesNotExist
 from django.template.base import Parser
+from django.template.context import RenderContext
 from django.template.loader_tags import BLOCK_CONTEXT_KEY, BlockNode
 from django.utils.functional import SimpleLazyObject
 
-from everfresh.fragments import MISSING, Note
+from everfresh.fragments import MISSING, TEXT, Note
+from everfresh.keys import digest
 
 __all__ = ["ContextAround", "namespace_of", "template_of"]
 
@@ -28,6 +33,8 @@ class ContextAround:
 
     def get(self, name: str) -> Any:
         """What *name* stands for around the part; of a loop its counters, as ``forloop.parentloop.counter``."""
+        if name.startswith(TEXT):
+            return self._text(name.removeprefix(TEXT))
         root, *path = name.split(".")
         value = self._context.get(root, MISSING)
         for each in path:
@@ -40,18 +47,39 @@ class ContextAround:
         if note is None:
             with context.push():
                 return self._nodelist.render(context)
-        layers, request = context.dicts[:], vars(context).get("request")
+        layers, request, state = context.dicts[:], vars(context).get("request"), context.render_context
+        around = type(state), vars(state).get(_NOTE)
         watched = _Watched(context, note)
         context.dicts += [watched, {}]
         context.dicts[0] = _Bottom(layers[0], context, len(layers))
         if request is not None:
             context.request = _WatchedRequest(request, note)  # type: ignore[attr-defined]
+        vars(state)[_NOTE] = self._noting_texts(note, around[1])
+        state.__class__ = _WatchedState
         try:
             return self._nodelist.render(context)
         finally:
+            state.__class__, vars(state)[_NOTE] = around
             context.dicts[:] = layers
             if request is not None:
                 context.request = request  # type: ignore[attr-defined]
+
+    def _noting_texts(self, note: Note, around: Callable[[str], None] | None) -> Callable[[str], None]:
+        seen = set()
+
+        def noting(template: str) -> None:
+            if around is not None:
+                around(template)
+            if template not in seen:
+                seen.add(template)
+                note(f"{TEXT}{template}", _text(self._context, template))
+
+        return noting
+
+    def _text(self, template: str) -> Any:
+        if (around := vars(self._context.render_context).get(_NOTE)) is not None:
+            around(template)
+        return _text(self._context, template)
 
 
 def namespace_of(context: Context) -> str:
@@ -61,10 +89,37 @@ def namespace_of(context: Context) -> str:
     return str(found or "")
 
 
-def template_of(place: Node | Parser) -> str:
+def template_of(place: Node | Parser | Template) -> str:
     """The name of the template in which *place* stands; empty where it has none."""
     # The name may have been written in another template, and be marked as safe to show.
     return str.__str__(str(getattr(place.origin, "template_name", None) or ""))
+
+
+def _text(context: Context, template: str) -> Any:
+    """What tells the text of *template* from any other; `MISSING` where there is none."""
+    try:
+        source = context.template.engine.get_template(template).source  # type: ignore[union-attr]
+    except TemplateDoesNotExist:
+        return MISSING
+    return _digest(str(source))
+
+
+@lru_cache(maxsize=1024)
+def _digest(source: str) -> str:
+    return digest(source.encode())
+
+
+_NOTE = "_everfresh_note"
+
+
+class _WatchedState(RenderContext):
+    """The state of a rendering, which every template passes that is included."""
+
+    def push_state(self, template: Any, isolated_context: bool = True) -> AbstractContextManager[None]:
+        name = template_of(template)
+        if name:
+            vars(self)[_NOTE](name)
+        return super().push_state(template, isolated_context)
 
 
 class _Watched(dict[str, Any]):
@@ -219,7 +274,8 @@ class _WatchedMatch(SimpleLazyObject):  # type: ignore[type-arg]
 
 def _comparable(value: Any, context: Context) -> Any:
     """*value*; of the ``block`` of ``block.super``, the templates that it comes from."""
-    if isinstance(value, BlockNode):
+    # Not isinstance(): it has a lazy object made, to ask for its class.
+    if issubclass(type(value), BlockNode):
         blocks = context.render_context.get(BLOCK_CONTEXT_KEY)
         above = [] if blocks is None else blocks.blocks[value.name]
         return (value.name, *(template_of(each) for each in above))

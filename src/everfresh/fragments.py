@@ -21,7 +21,7 @@ from django.conf import settings as django_settings
 from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Model
 from django.urls import get_script_prefix, get_urlconf
-from django.utils.functional import LazyObject, Promise
+from django.utils.functional import LazyObject, Promise, empty
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.timezone import get_current_timezone_name
 from django.utils.translation import get_language
@@ -35,7 +35,7 @@ from everfresh.names import invalidate_name
 from everfresh.pages import asked_again, held_by, named_as
 from everfresh.queries.terms import ModelName, any_write
 from everfresh.recorded import Computation, read_recorded
-from everfresh.recording import current_recording, recording_in
+from everfresh.recording import Recording, current_recording, recording_in
 from everfresh.records import record_clause
 
 __all__ = [
@@ -61,6 +61,9 @@ class _Missing:
 
 
 MISSING: Final = _Missing()
+
+TEXT: Final = "template:"
+"""What stands before the name of a template, where its text is what is used from outside."""
 
 Note = Callable[[str, Any], Any]
 """Called with a name and its value when that is used from outside of a fragment; gives the value to use."""
@@ -191,14 +194,8 @@ def render(fragment: Fragment, wanted: Wanted, here: Surroundings) -> SafeString
             return str.__str__(here.render(None)), {}
         if wanted.before is not None:
             wanted.before()
-        uses = _Uses(fragment, wanted)
-
-        def note(name: str, value: Any) -> Any:
-            with recording_in(around):
-                settled = _settled(value)
-            return uses.note(name, value, settled)
-
-        html = str.__str__(here.render(note))
+        uses = _Uses(fragment, wanted, around)
+        html = str.__str__(here.render(uses.note))
         if uses.refused:
             recorded.refused = uses.refused
         return html, uses.digests
@@ -236,7 +233,7 @@ def _computation(fragment: Fragment, wanted: Wanted, unsuited: Callable[[Any], s
         wanted.surroundings,
         get_language() if fragment.by_language and django_settings.USE_I18N else "",
         get_current_timezone_name() if fragment.by_time_zone and django_settings.USE_TZ else "",
-        get_urlconf(),
+        getattr(get_urlconf(), "__name__", get_urlconf()),
         get_script_prefix(),
     )
     prefix, declared = settings().prefix(), any_write(wanted.depends_on, DEFAULT_DB_ALIAS)
@@ -260,20 +257,26 @@ def _computation(fragment: Fragment, wanted: Wanted, unsuited: Callable[[Any], s
 class _Uses:
     """What a fragment used from outside while it was rendered."""
 
-    def __init__(self, fragment: Fragment, wanted: Wanted) -> None:
+    def __init__(self, fragment: Fragment, wanted: Wanted, around: Recording | None) -> None:
         self._fragment = fragment
+        self._around = around
         self._versioned = _settled(wanted.vary[0]) if wanted.using else None
         self.digests: dict[str, str] = {}
         self.refused = ""
         """Why the rendering is nobody else's."""
 
-    def note(self, name: str, value: Any, settled: Any) -> Any:
-        """*name* is used, and stands for *value*; *settled* is that, without laziness."""
+    def note(self, name: str, value: Any) -> Any:
+        """*name* is used, and stands for *value*."""
         root = name.partition(".")[0]
-        if root in _OWN or (settled is not None and settled is self._versioned):
+        if root in _OWN:
             return value
         if root in _NEVER and value is not MISSING:
+            # Not looked at: whoever asks whether a nonce was made must not make one.
             self._refuse(f"it uses {root}, which {_NEVER[root]}", "Keep what uses it outside of the fragment.")
+            return value
+        with recording_in(self._around):
+            settled = _settled(value)
+        if settled is not None and settled is self._versioned:
             return value
         instead = asked_again(settled)
         note_given([held_by(instead)])
@@ -304,6 +307,8 @@ def _difference(digests: Mapping[str, str], here: Surroundings) -> str:
             is_same = False
             with suppress(Unencodable):
                 is_same = _digest(_settled(value)) == was
+        if not is_same and name.startswith(TEXT):
+            return f"the text of {name.removeprefix(TEXT)} has changed"
         if not is_same:
             return f"{name} differs; name it in the tag to keep a rendering for each of its values"
     return ""
@@ -339,7 +344,8 @@ def _shown(value: Any) -> Any:
 def _settled(value: Any) -> Any:
     """*value*, or what it stands for, where it is an object that is made at its first use."""
     while isinstance(value, LazyObject):
-        bool(value)
+        if value._wrapped is empty:
+            value._setup()
         value = value._wrapped
     return value
 

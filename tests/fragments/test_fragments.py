@@ -25,11 +25,14 @@ from everfresh.fragments import invalidate_fragment
 from everfresh.names import invalidate_label, invalidate_pattern, names
 from everfresh.recording import recording
 from tests.conftest import Configure, Elsewhere
+from tests.counting import counting
 from tests.fragments.probes import during, runs
 from tests.fragments.rendering import FILL, HIT, MISS, Page, request
 from tests.library.models import Author, Book
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+partials = pytest.mark.skipif(django.VERSION < (6,), reason="Django 6.0 has partials first.")
 
 BOOKS = Page(
     '{% fragment "author" author %}{{ author.name }}:'
@@ -60,6 +63,21 @@ def test_second_rendering_is_a_hit(author: Author, django_assert_num_queries: An
     with django_assert_num_queries(0):
         assert BOOKS(author=author) == "A: one"
     assert BOOKS.outcomes == [HIT]
+
+
+def test_one_round_trip_on_a_hit(author: Author, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it used from outside is compared with what comes with the entry."""
+    page = Page('{% fragment "budget" %}{{ author.name }}{{ name }}{% include "part" %}{% endfragment %}', part="x")
+    page(author=author, name="n")
+    page(author=author, name="n")
+    counts = counting(monkeypatch)
+    counts.clear()
+    page(author=author, name="n")
+
+    assert page.outcomes == [HIT]
+    # The entry with the versions of all it depends on.
+    assert counts.exchanges == 1
+    assert counts.statements == []
 
 
 def test_what_it_reads_drops_it(author: Author) -> None:
@@ -327,7 +345,8 @@ def test_ways_to_use_a_name(body: str) -> None:
 def test_lazy_values_are_what_they_stand_for(author: Author) -> None:
     """They are looked into outside of the recording: how they come to be is no part of the fragment."""
     page = Page('{% fragment "lazy" %}{{ author.name }}{% endfragment %}')
-    page(author=SimpleLazyObject(lambda: Author.objects.get(id=1001)))
+    page(author=SimpleLazyObject(lambda: Author.objects.nocache().get(id=1001)))
+    assert page.outcomes == [FILL]
     page(author=author)
     assert page.outcomes == [HIT]
 
@@ -398,6 +417,26 @@ def test_never_kept_whatever_the_tag_says(name: str) -> None:
     for _ in range(2):
         page(csp_nonce="n", csrf_token="t")
         assert page.outcomes == [MISS]
+
+
+@pytest.mark.skipif(django.VERSION < (6,), reason="Django 6.0 has nonces first.")
+def test_nonce_is_not_made_by_asking() -> None:
+    """Whether one was made is what templates ask of it."""
+    from django.utils.csp import LazyNonce
+
+    page = Page('{% fragment "nonce" %}{% if csp_nonce %}made{% endif %}{% endfragment %}')
+    nonce = LazyNonce()
+    assert page(csp_nonce=nonce) == ""
+    assert page.outcomes == [MISS]
+    assert not nonce
+
+
+def test_lazy_queryset_is_not_run_to_be_named(author: Author, django_assert_num_queries: Any) -> None:
+    """On a hit it is named, and nothing more."""
+    page = Page('{% fragment "lazy" %}{% for author in authors %}{{ author.name }}{% endfor %}{% endfragment %}')
+    for queries in (1, 0):
+        with django_assert_num_queries(queries):
+            assert page(authors=SimpleLazyObject(Author.objects.all)) == "A"
 
 
 def test_token_that_is_only_passed_on() -> None:
@@ -477,6 +516,49 @@ def test_changed_text_is_another_fragment() -> None:
     assert page.outcomes == [HIT]
     page.show("other")
     assert page.outcomes == [FILL]
+
+
+@pytest.mark.parametrize(
+    ("tag", "text"),
+    [
+        ('{% include "part" %}', "{}"),
+        ('{% include "part" only %}', "{}"),
+        ('{% include "outer part" %}', "{}"),
+        ('{% card "x" %}', "{}"),
+        ('{% fragment "inner" %}{% include "part" %}{% endfragment %}', "{}"),
+        pytest.param('{% include "part#p" %}', "{{% partialdef p %}}{}{{% endpartialdef %}}", marks=partials),
+        pytest.param(
+            '{% include "part" %}', "{{% partialdef p %}}{}{{% endpartialdef %}}{{% partial p %}}", marks=partials
+        ),
+    ],
+)
+def test_changed_text_of_what_it_includes(tag: str, text: str) -> None:
+    """However it comes by it; the reason says which text it was."""
+
+    def page(change: str) -> Page:
+        part = text.format(change)
+        return Page(
+            f'{{% fragment "including" %}}{tag}{{% endfragment %}}',
+            part=part,
+            card='{% include "part" %}',
+            **{"outer part": '{% extends "base" %}', "base": '{% include "part" %}'},
+        )
+
+    assert page("old")() == "old"
+    assert page("old")() == "old"
+    new = page("new")
+    assert new() == "new"
+    assert new.outcomes[-1] is FILL
+    assert new.reason == "the text of part has changed"
+    assert page("new")() == "new"
+
+
+def test_missing_template_in_it() -> None:
+    """What was included and is gone is asked for again."""
+    page = Page('{% fragment "including" %}{% include names %}{% endfragment %}', first="1", second="2")
+    assert page(names=["first", "second"]) == "1"
+    page = Page('{% fragment "including" %}{% include names %}{% endfragment %}', second="2")
+    assert page(names=["first", "second"]) == "2"
 
 
 def test_filters_and_missing_variables_in_the_tag() -> None:
