@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from everfresh.methods import cached_method, denormalized_field
     from everfresh.models import CachedTable, CacheModel
     from everfresh.switches import disabled
+    from everfresh.views import memoize_view
     from everfresh.writing.invalidation import ainvalidate, ainvalidate_tags, invalidate, invalidate_tags
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "disabled",
     "invalidate",
     "invalidate_tags",
+    "memoize_view",
 ]
 __version__ = "0.1.0"
 
@@ -38,6 +40,7 @@ _HOMES = {
     "disabled": "everfresh.switches",
     "invalidate": "everfresh.writing.invalidation",
     "invalidate_tags": "everfresh.writing.invalidation",
+    "memoize_view": "everfresh.views",
 }
 
 

@@ -454,6 +454,8 @@ class _Reading:
 def _reason_not_to_store(recorded: Recording, computation: Computation) -> str:
     if computation.timeout == 0:
         return "its timeout is 0"
+    if recorded.refused:
+        return recorded.refused
     if recorded.untracked:
         label = computation.label or computation.key
         if label not in _warned:

@@ -67,6 +67,9 @@ class Recording:
     untracked: list[str] = field(default_factory=list)
     """What cannot be followed, in words."""
 
+    refused: str = ""
+    """Why what is computed is nobody else's, whatever it read. Says nothing of what is computed around it."""
+
     def note(
         self, clauses: Iterable[Named], versions: Iterable[tuple[str, bytes | None]], timeout: float | None = None
     ) -> None:
