@@ -72,7 +72,8 @@ def watched(request: HttpRequest, declared: Declared, *, is_async: bool) -> Iter
             if own.get(name) is stand_in:
                 del own[name]
                 own.update({name: was[name]} if name in was else {})
-            if isinstance(stand_in, _NotingDict):
+            # Not isinstance(): it asks the value's __class__, which makes a lazy object take notice.
+            if type(stand_in) is _NotingDict:
                 stand_in.write_back()
         if session is not None:
             if session.modified:

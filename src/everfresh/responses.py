@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from django.http import HttpRequest, HttpResponse
@@ -55,12 +55,13 @@ def reason_not_to_store(response: Any, varies: Iterable[str], *, is_private: boo
     return "", ""
 
 
-def stored(response: HttpResponse, varies: Iterable[str]) -> Stored:
+def stored(response: HttpResponse, varies: Sequence[str]) -> Stored:
     """*response* as plain values, with the headers that go with being stored.
 
     Its ETag is a digest of all of it. Versions would not do: the responses of two keys may depend on the same ones.
     """
-    patch_vary_headers(response, varies)
+    if varies:
+        patch_vary_headers(response, varies)
     headers = {str.__str__(name): str.__str__(value) for name, value in response.headers.items()}
     reason = response._reason_phrase  # type: ignore[attr-defined]
     if response.status_code == _OK and "ETag" not in response.headers:

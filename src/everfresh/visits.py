@@ -159,7 +159,9 @@ class Visit:
                 f"{self.memo.label} was called with {type(self.request).__name__} in place of a request; decorate "
                 f"methods by method_decorator(memoize_view(...)), or decorate what as_view() returns."
             )
-        return self.request.method in ("GET", "HEAD") and self.request.META.get("CONTENT_LENGTH") in (None, "", "0")
+        # Not META.get(): a view around this one would be taken to have asked for it.
+        length = dict.get(self.request.META, "CONTENT_LENGTH")
+        return self.request.method in ("GET", "HEAD") and length in (None, "", "0")
 
     def is_named(self, visitor: _Visitor) -> bool:
         """Is there a key for it? If so, `computation` is set."""
