@@ -12,22 +12,22 @@ from urllib.parse import urlencode
 from asgiref.sync import sync_to_async
 from django.conf import settings as django_settings
 from django.core.exceptions import DisallowedHost
-from django.db import DEFAULT_DB_ALIAS
 from django.http import HttpRequest
 from django.urls import get_urlconf
 from django.utils.functional import LazyObject, empty
 from django.utils.timezone import get_current_timezone_name
 from django.utils.translation import get_language
 
-from everfresh.conf import settings
 from everfresh.events import Outcome, Read, emit
-from everfresh.exceptions import Uncacheable, Unencodable
+from everfresh.exceptions import Unencodable
 from everfresh.given import canonical, note_given
 from everfresh.keys import digest, encode
-from everfresh.queries.terms import ModelName, any_write
+from everfresh.naming import entry_key
+from everfresh.queries.terms import ModelName
 from everfresh.reading import Answer
+from everfresh.recipes import declared
 from everfresh.recorded import Computation
-from everfresh.recording import Named, current_recording
+from everfresh.recording import current_recording
 from everfresh.requests import Declared, watched
 from everfresh.responses import Stored, conditional, reason_not_to_store, rebuilt, stored
 
@@ -164,45 +164,35 @@ class Visit:
         return self.request.method in ("GET", "HEAD") and length in (None, "", "0")
 
     def is_named(self, visitor: _Visitor) -> bool:
-        """Is there a key for it? If so, `computation` is set."""
+        """Is there a key for it? If so, `computation` is set.
+
+        Raises:
+            ImproperlyConfigured: when it is to depend on a model that the settings exclude.
+        """
         memo, options = self.memo, self.memo.options
         self.visitor = visitor
         try:
             key, name = self._key()
-            also = self._also()
         except Unencodable as error:
             reason, way_out = f"it is called with {error}, which has no stable key", "Pass values, or saved rows."
         except DisallowedHost:
             # Which host names may be kept is for ALLOWED_HOSTS to say; what becomes of the others, for the view.
             reason, way_out = "its host is not allowed", "See ALLOWED_HOSTS."
-        except Uncacheable as refusal:
-            reason, way_out = f"depends_on: {refusal.reason}", "Name models whose writes are looked at."
         else:
             self.computation = Computation(
-                key=f"{settings().prefix()}:v:{key}",
+                key=entry_key("v", key),
                 label=memo.label,
                 name=name,
                 timeout=options.timeout,
                 grace=options.grace,
                 tags=options.tags,
-                also=also,
+                also=tuple(declared(memo.label, options.depends_on)),
                 is_declared=bool(options.depends_on),
             )
             return True
         memo.warn(reason, way_out)
         emit(Read(Outcome.BYPASS, reason, memo.label))
         return False
-
-    def _also(self) -> tuple[Named, ...]:
-        """The clauses of the models declared.
-
-        Raises:
-            Uncacheable: where writes to one of them are not looked at.
-        """
-        if not self.memo.options.depends_on:
-            return ()
-        declared = any_write(self.memo.options.depends_on, DEFAULT_DB_ALIAS)
-        return tuple(declared.named([f"{settings().prefix()}:t:{each}" for each in declared.names]))
 
     def _key(self) -> tuple[str, str]:
         """What names the response in the store, and to people.
@@ -212,18 +202,16 @@ class Visit:
             DisallowedHost: where the request's host is none of this project's.
         """
         request, memo, options = self.request, self.memo, self.memo.options
-        declared = options.declared
+        held = options.declared
         query = sorted(
-            (name, values)
-            for name, values in request.GET.lists()
-            if declared.parameters is None or name in declared.parameters
+            (name, values) for name, values in request.GET.lists() if held.parameters is None or name in held.parameters
         )
         told_apart = (
             (memo.label, memo.initial, memo.state()),
             (request.scheme, request.get_host(), request.path, request.path_info, request.META.get("CONTENT_TYPE")),
             (query, self.args, dict(self.kwargs)),
-            (declared.headers, [request.META.get(name) for name in declared.headers]),
-            (declared.cookies, [request.COOKIES.get(name) for name in declared.cookies]),
+            (held.headers, [request.META.get(name) for name in held.headers]),
+            (held.cookies, [request.COOKIES.get(name) for name in held.cookies]),
             (self.visitor.users, self.visitor.session),
             get_language() if django_settings.USE_I18N else None,
             get_current_timezone_name() if django_settings.USE_TZ else None,

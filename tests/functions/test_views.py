@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.template.response import TemplateResponse
@@ -411,6 +412,13 @@ def test_tags_and_declared_models(settings: Any) -> None:
     client.get("/")
     client.get("/")
     assert view.runs == 3
+
+
+def test_declared_model_that_is_excluded(configure: Any) -> None:
+    """Nobody looks at its writes, so it cannot be declared."""
+    configure(EXCLUDE=["library.Publisher"])
+    with pytest.raises(ImproperlyConfigured, match=r"depends_on= of tests.view names library.Publisher"):
+        memoized(titles, depends_on=["library.Publisher"])(RequestFactory().get("/"))
 
 
 def test_invalidated_by_name(settings: Any) -> None:

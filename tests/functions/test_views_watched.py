@@ -230,7 +230,7 @@ def test_request_is_what_it_was_after_an_error() -> None:
 
 def test_one_response_for_each_user(settings: Any, alice: User) -> None:
     """With user=True, all who are not logged in are one; a page tells of its user what is true now."""
-    client = serve(settings, memoized(lambda request: says(getattr(request.user, "first_name", "") or request.user), user=True))
+    client = serve(settings, memoized(asks("getattr(request.user, 'first_name', '') or request.user"), user=True))
     with reads() as seen:
         assert [client.get("/").content, Client().get("/").content] == [b"AnonymousUser"] * 2
         client.force_login(alice)
