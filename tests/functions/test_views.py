@@ -297,7 +297,7 @@ def test_with_middleware_for_conditions(settings: Any, view: Any) -> None:
 
     middleware = ("django.middleware.http.ConditionalGetMiddleware", "django.middleware.gzip.GZipMiddleware")
     Book.objects.update(title="x" * 100)
-    Book.objects.bulk_create(Book(author_id=1, title="x" * 100) for _ in range(10))
+    Book.objects.bulk_create(Book(id=number, author_id=1, title="x" * 100) for number in range(2, 12))
     client = serve(settings, memoized(view or tagged), middleware=middleware)
     first = client.get("/", headers={"Accept-Encoding": "gzip"})
 
