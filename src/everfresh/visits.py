@@ -18,6 +18,7 @@ from django.utils.functional import LazyObject, empty
 from django.utils.timezone import get_current_timezone_name
 from django.utils.translation import get_language
 
+from everfresh.bounded import Bounded
 from everfresh.events import Outcome, Read, emit
 from everfresh.exceptions import Unencodable
 from everfresh.given import canonical, note_given
@@ -35,7 +36,7 @@ __all__ = ["Memo", "Options", "Visit", "avisitor_of", "awaited", "visitor_of"]
 
 log = logging.getLogger("everfresh")
 
-_warned: set[tuple[str, str]] = set()
+_warned: Bounded[tuple[str, str], bool] = Bounded(1_024)
 """Views, and what was said of them: once is enough."""
 
 
@@ -75,8 +76,8 @@ class Memo:
 
     def warn(self, reason: str, way_out: str) -> None:
         """Say why a response is not stored, the first time."""
-        if (self.label, reason) not in _warned:
-            _warned.add((self.label, reason))
+        if not _warned.get((self.label, reason)):
+            _warned[self.label, reason] = True
             log.warning("%s is not cached: %s. %s", self.label, reason, way_out)
 
 
