@@ -358,6 +358,18 @@ def test_templates(settings: Any, source: str, reason: str, lazy: bool) -> None:
         assert outcomes(seen) == [Outcome.FILL, Outcome.HIT]
 
 
+def test_fragment_in_a_view(settings: Any) -> None:
+    """What a fragment depends on of the request, the view does, also where the fragment comes from the cache."""
+    source = '{% load everfresh %}{% fragment "f" %}{{ request.COOKIES.theme }}{% endfragment %}'
+    templates(settings, source, *CONTEXT)
+    client = serve(settings, memoized(lambda request: render(request, "page.html")))
+    client.cookies.load({"theme": "dark"})
+
+    assert reasons(client) == ["it read the cookie 'theme'"]
+    client.cookies.load({"theme": "light"})
+    assert client.get("/").content == b"light"
+
+
 def test_csrf_cookie_is_still_set(settings: Any) -> None:
     """What the view writes to META reaches the middleware."""
     templates(settings, "{% csrf_token %}", *CONTEXT)
