@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from everfresh.models import CachedTable, CacheModel
     from everfresh.records import ainvalidate_for, invalidate_for
     from everfresh.switches import disabled
+    from everfresh.views import memoize_view
     from everfresh.writing.invalidation import ainvalidate, ainvalidate_tags, invalidate, invalidate_tags
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "invalidate_for",
     "invalidate_tags",
     "memoize",
+    "memoize_view",
 ]
 __version__ = "0.1.0"
 
@@ -49,6 +51,7 @@ _HOMES = {
     "invalidate_for": "everfresh.records",
     "invalidate_tags": "everfresh.writing.invalidation",
     "memoize": "everfresh.functions",
+    "memoize_view": "everfresh.views",
 }
 
 

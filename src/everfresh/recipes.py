@@ -22,7 +22,7 @@ from everfresh.queries.terms import ModelName, any_write
 from everfresh.recorded import Computation
 from everfresh.recording import Named
 
-__all__ = ["Recipe", "TagsGiven"]
+__all__ = ["Recipe", "TagsGiven", "declared"]
 
 TagsGiven = str | Iterable[Any] | Callable[[Call], Any] | Callable[[Call, Any], Any] | None
 """Names, or a function that gives them."""
@@ -114,7 +114,7 @@ class Recipe:
             timeout=self.timeout,
             grace=self.grace,
             tags=() if self.tags is None else self._flat(self.tags(call)),
-            also=tuple(self._declared()),
+            also=tuple(declared(self.label, self.depends_on or ())),
             is_declared=self.depends_on is not None,
             result_tags=None if self.result_tags is None else partial(self._result_tags, call),
             refresh_later=partial(self._refresh_later, call) if _has_tasks() else None,
@@ -141,24 +141,30 @@ class Recipe:
                 raise TypeError(f"tags= of {self.label} gave {tag!r}, where a tag is a string.")
         return tuple(map(str.__str__, tags))
 
-    def _declared(self) -> Iterator[Named]:
-        prefix = settings().prefix()
-        for given in self.depends_on or ():
-            model = apps.get_model(given) if isinstance(given, str) else given
-            try:
-                declared = any_write([model], router.db_for_read(model))
-            except Uncacheable as refusal:
-                raise ImproperlyConfigured(
-                    f"depends_on= of {self.label} names {model._meta.label}: {refusal.reason}. Take it out of "
-                    f"EVERFRESH['EXCLUDE'] and MODELS, or out of depends_on."
-                ) from None
-            yield from declared.named([f"{prefix}:t:{name}" for name in declared.names])
-
     def _refresh_later(self, call: Call, _lease: bytes) -> bool:
         from everfresh.refreshing import enqueue, find
 
         path = f"{self.function.__module__}:{self.function.__qualname__}"
         return getattr(find(path), "_recipe", None) is self and enqueue(path, arguments(call))
+
+
+def declared(label: str, depends_on: Iterable[ModelName]) -> Iterator[Named]:
+    """The clauses of what any write to one of the models makes stale that *label* names in its ``depends_on=``.
+
+    Raises:
+        ImproperlyConfigured: when the settings exclude one of them.
+    """
+    prefix = settings().prefix()
+    for given in depends_on:
+        model = apps.get_model(given) if isinstance(given, str) else given
+        try:
+            clauses = any_write([model], router.db_for_read(model))
+        except Uncacheable as refusal:
+            raise ImproperlyConfigured(
+                f"depends_on= of {label} names {model._meta.label}: {refusal.reason}. Take it out of "
+                f"EVERFRESH['EXCLUDE'] and MODELS, or out of depends_on."
+            ) from None
+        yield from clauses.named([f"{prefix}:t:{name}" for name in clauses.names])
 
 
 def _has_tasks() -> bool:

@@ -308,6 +308,8 @@ class _Reading:
 def _reason_not_to_store(recorded: Recording, computation: Computation) -> str:
     if recorded.timeout == 0:
         return "its timeout is 0, or that of something it read"
+    if recorded.refused:
+        return recorded.refused
     if recorded.untracked:
         label = computation.label or computation.key
         if label not in _warned:
@@ -319,8 +321,6 @@ def _reason_not_to_store(recorded: Recording, computation: Computation) -> str:
                 recorded.untracked[0],
             )
         return f"it is untracked: {recorded.untracked[0]}"
-    if recorded.refused:
-        return recorded.refused
     if recorded.moved:
         return "what it read changed while it was computed"
     if len(recorded.versions) > _MOST_NAMES:
