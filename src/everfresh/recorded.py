@@ -38,11 +38,13 @@ __all__ = [
     "Computation",
     "aread_recorded",
     "count_current",
+    "current_dependencies",
     "label_index",
     "look_recorded",
     "member",
     "read_recorded",
     "reason_to_bypass",
+    "store_names",
     "tag_label",
 ]
 
@@ -156,7 +158,13 @@ def reason_to_bypass() -> str:
 
 def count_current(keys: Sequence[str]) -> int:
     """How many of *keys*, as an index holds them, lead to something that is current."""
-    return sum(stored is not None and stored.is_valid for stored in _look(keys))
+    return len(current_dependencies(keys))
+
+
+def current_dependencies(keys: Sequence[str]) -> dict[str, Dependencies]:
+    """What makes stale what *keys*, as an index holds them, lead to: of what is current, by key."""
+    found = zip(keys, _look(keys), strict=True)
+    return {key: stored.dependencies for key, stored in found if stored is not None and stored.is_valid}
 
 
 # The index
@@ -398,7 +406,7 @@ class _Reading:
     @property
     def _before(self) -> list[str]:
         fences = [_FENCE] if self.computation.result_tags else []
-        return [*self.own.names, *_named(fences)]
+        return [*self.own.names, *store_names(fences)]
 
     def _enroll(self, store: GuardedStore, tags: Iterable[str]) -> bool:
         computation = self.computation
@@ -421,7 +429,7 @@ class _Reading:
         known = Dependencies.of(_of_tags(tags))
         if self.computation.name and not self._enroll(current_store(), tags):
             recorded.moved = True
-        *versions, fence = current_store().begin_fill(NO_KEY, [*known.names, *_named([_FENCE])], 0).versions
+        *versions, fence = current_store().begin_fill(NO_KEY, [*known.names, *store_names([_FENCE])], 0).versions
         if fence is None or fence != begun.versions[-1]:
             recorded.moved = True
         recorded.note(known.clauses(), zip(known.names, versions, strict=True))
@@ -506,10 +514,11 @@ def _own_tags(computation: Computation) -> Iterable[str]:
 
 
 def _of_tags(tags: Iterable[str]) -> list[Named]:
-    return [frozenset({frozenset({name})}) for name in _named(tags)]
+    return [frozenset({frozenset({name})}) for name in store_names(tags)]
 
 
-def _named(tags: Iterable[str]) -> list[str]:
+def store_names(tags: Iterable[str]) -> list[str]:
+    """What the store calls *tags* named by people."""
     prefix = settings().prefix()
     return [f"{prefix}:t:{named(tag).name}" for tag in tags]
 
