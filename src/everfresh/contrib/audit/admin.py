@@ -88,21 +88,16 @@ class InvalidationAdmin(ModelAdmin):
         """Pick; then, posted by its button, what that touches; then, by the button there, the deed."""
         if not self.has_add_permission(request):
             raise PermissionDenied
-        try:
-            known = labels()
-        except StoreUnreachable as error:
-            known = []
-            self.message_user(request, str(error), messages.ERROR)
         data = request.POST if request.method == "POST" else None
-        form = SelectionForm(data, known=known)
-        touched = None
-        if data is not None and "_again" not in data and form.is_valid():
-            try:
+        form, touched = SelectionForm(data, known=()), None
+        try:
+            form = SelectionForm(data, known=labels())
+            if data is not None and "_again" not in data and form.is_valid():
                 touched = preview(form.selection)
                 if "_confirm" in data:
                     return self._perform(request, form.selection, touched)
-            except (StoreUnreachable, InvalidationNotSent) as error:
-                self.message_user(request, str(error), messages.ERROR)
+        except (StoreUnreachable, InvalidationNotSent) as error:
+            self.message_user(request, str(error), messages.ERROR)
         return self._page(request, form, touched, form_url, extra_context)
 
     def _perform(self, request: HttpRequest, selection: Selection, touched: Preview) -> HttpResponse:

@@ -81,10 +81,12 @@ class SelectionForm(forms.Form):
             self.fields[f"{_MODELS}{app}"] = forms.MultipleChoiceField(
                 label=apps.get_app_config(app).verbose_name,
                 required=False,
-                choices=sorted(by_label.items(), key=lambda choice: choice[1].casefold()),
+                choices=sorted(by_label.items(), key=lambda choice: str(choice[1]).casefold()),
                 widget=forms.CheckboxSelectMultiple,
             )
-        known = list(known)
+        # What was picked stays on the page, whether the store still tells of it or not.
+        picked = [label for name in ("labels", "tags") for label in (data.getlist(name) if data else ())]
+        known = dict.fromkeys([*picked, *known])
         tags = [label for label in known if is_tag(label)]
         self._choose("labels", [(label, label) for label in known if not is_tag(label)])
         self._choose("tags", [(label, label.removeprefix(tag_label(""))) for label in tags[:_TAGS]])
@@ -100,7 +102,7 @@ class SelectionForm(forms.Form):
         """For the admin: what stands together."""
         models = [f"{_MODELS}{app}" for app in self._apps]
         chosen = [name for name in ("labels", "tags") if self._field(name).choices]
-        whole = [name for name in ("everything", "database") if name in self.fields]
+        whole: list[str] = [name for name in ("everything", "database") if name in self.fields]
         return [
             (_("Results"), {"fields": [*chosen, "other_tags", "pattern"]}),
             (_("Answers that read tables"), {"fields": models}),
