@@ -27,13 +27,14 @@ def test_performed(results: Results, staff: Staff) -> None:
     """It is done, and says who did what, when, and how many results went stale."""
     user = staff()
     row = Invalidation.objects.perform(
-        Selection(models=("library.Author",), labels=("tag:a, b",), pattern="Mail:*", using="default"), user=user
+        Selection(models=("library.Author",), labels=("tag:sale, summer",), pattern="Mail:*", using="default"),
+        user=user,
     )
     assert results.current() == set()
     row.refresh_from_db()
     assert (row.user, row.by, row.database, row.count) == (user, "ann", "default", 3)
-    assert row.what == {"models": ["library.Author"], "labels": ["tag:a, b"], "pattern": "Mail:*"}
-    assert str(row) == "library.Author, tag:a, b, names like Mail:*"
+    assert row.what == {"models": ["library.Author"], "labels": ["tag:sale, summer"], "pattern": "Mail:*"}
+    assert str(row) == "library.Author, tag:sale, summer, names like Mail:*"
 
 
 @pytest.mark.seeds("CE-21")

@@ -48,25 +48,30 @@ class InvalidationAdmin(ModelAdmin):
         """In a few words."""
         return row.summary()
 
-    @admin.display(description=gettext_lazy("models"), empty_value="-")
-    def models_(self, row: Invalidation) -> str | SafeString | None:
+    @admin.display(description=gettext_lazy("models"))
+    def models_(self, row: Invalidation) -> str:
         """One in a line."""
-        return _("everything") if row.what.get("everything") else _lines(row.what.get("models"))
+        return _("everything") if row.what.get("everything") else self._lines(row.what.get("models"))
 
     @admin.display(description=gettext_lazy("functions, nodes, fragments and tags"))
-    def labels_(self, row: Invalidation) -> SafeString | None:
+    def labels_(self, row: Invalidation) -> str:
         """One in a line."""
-        return _lines(row.what.get("labels"))
+        return self._lines(row.what.get("labels"))
 
     @admin.display(description=gettext_lazy("pattern"))
-    def pattern(self, row: Invalidation) -> Any:
+    def pattern(self, row: Invalidation) -> str:
         """As it was written."""
-        return row.what.get("pattern")
+        return row.what.get("pattern") or self.get_empty_value_display()
 
     @admin.display(description=gettext_lazy("database"))
     def database_(self, row: Invalidation) -> str:
         """Whose tables were meant."""
         return row.database or _("every database")
+
+    def _lines(self, items: list[str] | None) -> str:
+        if not items:
+            return self.get_empty_value_display()
+        return format_html_join(SafeString("<br>"), "{}", ((item,) for item in items))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Invalidation]:
         """Past the cache: whoever looks here may doubt it."""
@@ -148,7 +153,3 @@ class InvalidationAdmin(ModelAdmin):
             **(extra_context or {}),
         }
         return self.render_change_form(request, context, add=True, form_url=form_url)
-
-
-def _lines(items: list[str] | None) -> SafeString | None:
-    return format_html_join(SafeString("<br>"), "{}", ((item,) for item in items)) if items else None

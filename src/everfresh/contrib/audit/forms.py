@@ -24,10 +24,16 @@ _TAGS = 200
 _MODELS = "models_"
 
 
+class _Boxes(forms.CheckboxSelectMultiple):
+    def __init__(self) -> None:
+        # The admin's own class for lists of choices.
+        super().__init__(attrs={"class": "radiolist"})
+
+
 class _LabelsField(forms.MultipleChoiceField):
     """Labels to choose from; one that was on the page and is gone since is no error."""
 
-    widget = forms.CheckboxSelectMultiple
+    widget = _Boxes
 
     def valid_value(self, value: object) -> bool:
         return True
@@ -82,7 +88,7 @@ class SelectionForm(forms.Form):
                 label=apps.get_app_config(app).verbose_name,
                 required=False,
                 choices=sorted(by_label.items(), key=lambda choice: str(choice[1]).casefold()),
-                widget=forms.CheckboxSelectMultiple,
+                widget=_Boxes(),
             )
         # What was picked stays on the page, whether the store still tells of it or not.
         picked = [label for name in ("labels", "tags") for label in (data.getlist(name) if data else ())]
