@@ -32,7 +32,7 @@ class Selection:
     """As ``"app.Model"``: every answer that reads one of their tables."""
 
     labels: tuple[str, ...] = ()
-    """As `everfresh.names.labels` has them: every result under one of them."""
+    """As ``everfresh.names.labels()`` has them: every result under one of them."""
 
     pattern: str = ""
     """Every result whose name matches it; empty: none."""

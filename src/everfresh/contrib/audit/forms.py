@@ -67,7 +67,9 @@ class SelectionForm(forms.Form):
     everything = forms.BooleanField(
         label=gettext_lazy("Everything"),
         required=False,
-        help_text=gettext_lazy("Every table and every result. The database then answers all, until the cache is full."),
+        help_text=gettext_lazy(
+            "Every table and every result. The database then answers all, until the cache is filled anew."
+        ),
     )
     database = forms.ChoiceField(
         label=gettext_lazy("Tables of"),
