@@ -10,16 +10,15 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import log
-from random import random
-from time import monotonic, time
+from time import monotonic
 from typing import Any, TypeVar
 
 from django.conf import settings as django_settings
 from django.db import connections
 from django.db.models import QuerySet
 
-from everfresh import codec
+from everfresh import ages, codec
+from everfresh.bounded import Bounded
 from everfresh.conf import settings
 from everfresh.databases import logical_database, point_of_view
 from everfresh.events import Outcome, Read, emit
@@ -27,6 +26,7 @@ from everfresh.exceptions import Unencodable
 from everfresh.flights import Landing, board, is_ours, land
 from everfresh.journal import journal_of
 from everfresh.keys import digest, encode
+from everfresh.naming import tag_names
 from everfresh.reading import Answer
 from everfresh.recording import Dependencies, Named, Recording, current_recording, recording
 from everfresh.steps import Awaiting, Blocking, Steps, run
@@ -44,7 +44,6 @@ __all__ = [
     "member",
     "read_recorded",
     "reason_to_bypass",
-    "store_names",
     "tag_label",
 ]
 
@@ -64,11 +63,8 @@ _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.005, 0.1
 _warned: set[str] = set()
 """What was warned of: once is enough."""
 
-_names: dict[str, tuple[str, ...]] = {}
+_names: Bounded[str, tuple[str, ...]] = Bounded(_REMEMBERED)
 """The tags of the entries seen last, by key: without them a hit costs a second look at the store."""
-
-_old_since: dict[str, tuple[str, float]] = {}
-"""Which entries were first found to be invalid, by key: their stamp, and when, on the monotonic clock."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +132,7 @@ def look_recorded(computations: Sequence[Computation]) -> list[Answer[Any] | Non
     seen = _look([f"{each.key}{databases}" for each in computations])
     answers: list[Answer[Any] | None] = []
     for each, stored in zip(computations, seen, strict=True):
-        if stored is None or not stored.is_valid or stored.is_over(each):
+        if stored is None or not stored.is_current(each):
             answers.append(None)
         else:
             stored.note(each)
@@ -150,8 +146,7 @@ def reason_to_bypass() -> str:
     if not settings().enabled or is_disabled():
         return "the cache is switched off"
     for connection in connections.all(initialized_only=True):
-        journal = journal_of(connection)
-        if journal.in_transaction and (journal.reads_snapshot or not journal.is_empty):
+        if journal_of(connection).answers_are_private:
             return "a transaction has written, or reads a snapshot"
     return ""
 
@@ -202,29 +197,15 @@ class _Stored:
     expires: float | None
     stamp: str
 
-    def is_over(self, computation: Computation) -> bool:
-        """Is it past its time, and there only for its grace?"""
-        return computation.grace is not None and self.expires is not None and time() >= self.expires
+    def is_current(self, computation: Computation) -> bool:
+        """Is it what is to be served?"""
+        return self.is_valid and (computation.grace is None or not ages.is_over(self.expires))
 
-    def is_due(self) -> bool:
-        """Is it one reader's turn to compute it anew before its time is over?
-
-        By chance, more likely the nearer the end and the longer it takes to compute: so one of many readers comes early
-        enough, and the others never find it missing (Vattani et al., optimal probabilistic cache stampede prevention).
-        """
-        return self.expires is not None and time() - self.seconds * log(1 - random()) >= self.expires  # noqa: S311
-
-    def may_be_served(self, key: str, computation: Computation) -> bool:
+    def may_still_serve(self, key: str, computation: Computation) -> bool:
         """May it be served though it is old?"""
         if computation.grace is None:
             return False
-        if self.is_valid:
-            return self.expires is not None and time() < self.expires + computation.grace
-        stamp, since = _old_since.get(key, ("", 0.0))
-        if stamp != self.stamp:
-            since = monotonic()
-            _remember(_old_since, key, (self.stamp, since))
-        return monotonic() < since + computation.grace
+        return ages.may_still_serve(key, self.stamp, self.expires, computation.grace, is_valid=self.is_valid)
 
     def note(self, computation: Computation) -> None:
         """Tell whoever records what is read."""
@@ -254,7 +235,7 @@ def _stored(
     body: bytes,
     live: dict[str, bytes | None],
 ) -> _Stored | None:
-    _remember(_names, key, head.names)
+    _names[key] = head.names
     value = codec.unpack_any(body, key, _secrets())
     if isinstance(value, codec.Miss):
         return None
@@ -299,10 +280,10 @@ class _Reading:
         stored = await self.steps.ask(self._stored)
         if stored is None:
             return None
-        is_current = stored.is_valid and not stored.is_over(self.computation)
-        if is_current and not stored.is_due():
+        is_current = stored.is_current(self.computation)
+        if is_current and not ages.is_due(stored.expires, stored.seconds):
             return self._hit(stored)
-        if not is_current and not stored.may_be_served(self.key, self.computation):
+        if not is_current and not stored.may_still_serve(self.key, self.computation):
             return None
         begun = await self.steps.ask(self._begin)
         if begun.lease is not None and not await self.steps.ask(partial(self._pass_on, begun.lease)):
@@ -406,7 +387,7 @@ class _Reading:
     @property
     def _before(self) -> list[str]:
         fences = [_FENCE] if self.computation.result_tags else []
-        return [*self.own.names, *store_names(fences)]
+        return [*self.own.names, *_named(fences)]
 
     def _enroll(self, store: GuardedStore, tags: Iterable[str]) -> bool:
         computation = self.computation
@@ -429,7 +410,7 @@ class _Reading:
         known = Dependencies.of(_of_tags(tags))
         if self.computation.name and not self._enroll(current_store(), tags):
             recorded.moved = True
-        *versions, fence = current_store().begin_fill(NO_KEY, [*known.names, *store_names([_FENCE])], 0).versions
+        *versions, fence = current_store().begin_fill(NO_KEY, [*known.names, *_named([_FENCE])], 0).versions
         if fence is None or fence != begun.versions[-1]:
             recorded.moved = True
         recorded.note(known.clauses(), zip(known.names, versions, strict=True))
@@ -447,7 +428,7 @@ class _Reading:
             dependencies.names,
             tuple(tuple(map(tuple, clause)) for clause in dependencies.positions),
             seconds,
-            None if lifetime is None else time() + lifetime,
+            ages.end_of(lifetime),
         )
         entry = codec.pack_computed(head, versions, body, compress_above=settings().limits.compress_above)
         if len(entry) > settings().limits.size:
@@ -455,7 +436,7 @@ class _Reading:
         if lifetime is not None and computation.grace is not None:
             lifetime += computation.grace
         current_store().fill(self.key, entry, lease or b"", lifetime)
-        _remember(_names, self.key, dependencies.names)
+        _names[self.key] = dependencies.names
         return "", _stamp(head, versions)
 
 
@@ -514,13 +495,11 @@ def _own_tags(computation: Computation) -> Iterable[str]:
 
 
 def _of_tags(tags: Iterable[str]) -> list[Named]:
-    return [frozenset({frozenset({name})}) for name in store_names(tags)]
+    return [frozenset({frozenset({name})}) for name in _named(tags)]
 
 
-def store_names(tags: Iterable[str]) -> list[str]:
-    """What the store calls *tags* named by people."""
-    prefix = settings().prefix()
-    return [f"{prefix}:t:{named(tag).name}" for tag in tags]
+def _named(tags: Iterable[str]) -> list[str]:
+    return list(tag_names(named(tag).name for tag in tags))
 
 
 def _databases() -> str:
@@ -534,9 +513,3 @@ def _secrets() -> list[str]:
         if settings().pickle
         else []
     )
-
-
-def _remember(memory: dict[str, Any], key: str, value: object) -> None:
-    if len(memory) >= _REMEMBERED:
-        memory.pop(next(iter(memory)), None)
-    memory[key] = value

@@ -14,8 +14,9 @@ from django.db import connections
 from django.db.models import Model
 
 from everfresh.names import current, invalidate_pattern, is_tag, labels, listed, tag_of
-from everfresh.recorded import store_names
+from everfresh.naming import tag_names
 from everfresh.tables import table_of
+from everfresh.tags import named
 from everfresh.writing.invalidation import invalidate, invalidate_tags, moved_by
 
 __all__ = ["Preview", "Selection", "invalidate_selection", "preview", "watched_models"]
@@ -82,11 +83,11 @@ def preview(selection: Selection) -> Preview:
     by_label = {
         label: dict(listed(label)) for label in {*filter(_is_own, known), *known.intersection(selection.labels)}
     }
-    named = {key: name for members in by_label.values() for key, name in members.items()}
-    names = {name for name in named.values() if selection.pattern and fnmatchcase(name, selection.pattern)}
-    is_countable = len(named) <= _COUNTED
-    picked = [key for label in selection.labels for key in by_label.get(label, ())]
-    dependencies = current(named if is_countable else dict.fromkeys(picked))
+    by_key = {key: name for members in by_label.values() for key, name in members.items()}
+    names = {name for name in by_key.values() if selection.pattern and fnmatchcase(name, selection.pattern)}
+    is_countable = len(by_key) <= _COUNTED
+    picked = {key for label in selection.labels for key in by_label.get(label, ())}
+    dependencies = current(by_key if is_countable else picked)
 
     def touched(moved: set[str]) -> int | None:
         if not is_countable:
@@ -94,18 +95,17 @@ def preview(selection: Selection) -> Preview:
         return sum(each.stale([name in moved for name in each.names]) for each in dependencies.values())
 
     by_model = {label: moved_by(apps.get_model(label), selection.using) for label in selection.models}
-    tags = {*map(tag_of, selection.labels), *(f"name:{name}" for name in names)}
+    tags = [*map(tag_of, selection.labels), *(f"name:{name}" for name in names)]
+    tables = set().union(*by_model.values())
     if selection.everything:
-        tags.update(_every_tag(selection, known))
-    moved = {*store_names(tags), *(name for each in by_model.values() for name in each)}
-    if selection.everything:
-        moved |= moved_by(None, selection.using)
+        tags += _every_tag(selection, known)
+        tables = moved_by(None, selection.using)
     return Preview(
         models={label: touched(each) for label, each in by_model.items()},
         labels={label: sum(key in dependencies for key in by_label.get(label, ())) for label in selection.labels},
         names=tuple(sorted(names)),
         unknown=tuple(label for label in selection.labels if label not in known),
-        count=touched(moved),
+        count=touched({*tag_names(named(tag).name for tag in tags), *tables}),
     )
 
 

@@ -16,9 +16,9 @@ from everfresh.conf import settings
 from everfresh.events import Outcome
 from everfresh.queries.terms import any_write
 from everfresh.reading import Answer
-from everfresh.recorded import Computation, read_recorded
 from everfresh.recording import recording
 from tests.conftest import Elsewhere
+from tests.functions.computing import ask
 from tests.library.models import Author, Book, Publisher
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -30,16 +30,6 @@ def author() -> Author:
     author = Author.objects.create(id=1, name="A")
     Book.objects.create(id=1, author=author, title="one", pages=10)
     return author
-
-
-def ask(compute: Callable[[], Any], key: str = "test", **options: Any) -> Answer[Any]:
-    """Read *compute* through the cache."""
-    return read_recorded(Computation(key=everfresh_key(key), **options), compute)
-
-
-def everfresh_key(key: str) -> str:
-    """In the namespace of the test."""
-    return f"{settings().prefix()}:f:{key.replace(' ', '-')}"
 
 
 def titles() -> list[str]:
@@ -260,3 +250,36 @@ def test_databases_of_one_alias_are_told_apart(author: Author, monkeypatch: pyte
     monkeypatch.setitem(connection.settings_dict, "NAME", f"{connection.settings_dict['NAME']}_2")
 
     assert ask(lambda: ["there"]).value == ["there"]
+
+
+def test_too_many_tags_are_those_of_tables(author: Author, configure: Any) -> None:
+    """Past the limit of tags, any write to a table counts; what was read before it stays precise."""
+    configure(LIMITS={"RECORDED_TAGS": 40})
+    Author.objects.bulk_create(Author(id=number, name=f"A{number}") for number in range(2, 60))
+
+    def names() -> list[str]:
+        return [Author.objects.get(id=number).name for number in range(1, 60)]
+
+    with recording() as recorded:
+        names()
+    assert len(recorded.versions) < 60
+    assert ask(names).outcome is Outcome.FILL
+    assert ask(names).outcome is Outcome.HIT
+    Author.objects.filter(id=59).update(name="new")
+    assert ask(names).value[-1] == "new"
+    Author.objects.filter(id=2).update(name="new")
+    assert ask(names).value[1] == "new"
+
+
+def test_too_many_tags_and_a_write_between(author: Author, configure: Any, elsewhere: Elsewhere) -> None:
+    """The version of a table that stands for its rows is one from before they were read."""
+    configure(LIMITS={"RECORDED_TAGS": 10})
+    Author.objects.bulk_create(Author(id=number, name=f"A{number}") for number in range(2, 20))
+
+    def names() -> list[str]:
+        found = [Author.objects.get(id=number).name for number in range(1, 20)]
+        elsewhere(lambda: Author.objects.filter(id=19).update(name="new"))
+        return found
+
+    ask(names)
+    assert ask(lambda: [Author.objects.get(id=number).name for number in range(1, 20)]).value[-1] == "new"

@@ -16,6 +16,7 @@ from django.core.cache.backends.memcached import PyMemcacheCache
 from django.core.management import call_command
 from django.utils.timezone import now
 
+import everfresh.stores.django
 from everfresh.exceptions import InvalidationNotSent
 from everfresh.stores.django import DjangoStore
 from everfresh.testing import StoreContract
@@ -58,8 +59,9 @@ class PlainOnOurClock(PlainContract):
     @pytest.fixture(autouse=True)
     def clock(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.offset = 0.0
-        for module in (base, locmem, filebased):
-            monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: time.time() + self.offset))
+        for module in (base, locmem, filebased, everfresh.stores.django):
+            ours = SimpleNamespace(time=lambda: time.time() + self.offset, sleep=time.sleep)
+            monkeypatch.setattr(module, "time", ours)
 
     def advance(self, seconds: float) -> None:
         self.offset += seconds

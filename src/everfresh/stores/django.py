@@ -21,7 +21,7 @@ from everfresh.exceptions import InvalidationNotSent
 from everfresh.stores.base import VERSION_BYTES, Fill, Snapshot, Snapshots, new_versions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from django.core.cache.backends.base import BaseCache
 
@@ -120,7 +120,7 @@ class DjangoStore:
     def enroll(self, members: Sequence[tuple[str, str]], seconds: float | None) -> bool:
         """Put *members* into their indexes, for *seconds*; not where others keep a part of an index busy for long."""
         deadline = None if seconds is None else time.time() + seconds
-        return all(self._change(_part(index, member), {member: deadline}) for index, member in members)
+        return self._change(members, deadline)
 
     def enrolled(self, index: str) -> list[str]:
         """The members of *index* whose time is not over."""
@@ -134,14 +134,17 @@ class DjangoStore:
 
     def strike(self, index: str, members: Sequence[str]) -> None:
         """Take *members* out of *index*."""
-        by_part: dict[str, dict[str, float | None]] = {}
-        for member in members:
-            by_part.setdefault(_part(index, member), {})[member] = 0.0
-        for part, struck in by_part.items():
-            self._change(part, struck)
+        self._change([(index, member) for member in members], 0.0)
 
-    def _change(self, part: str, deadlines: Mapping[str, float | None]) -> bool:
-        """Give members in one part of an index their *deadlines*; one that is over takes a member out."""
+    def _change(self, members: Iterable[tuple[str, str]], deadline: float | None) -> bool:
+        """Give *members* this *deadline*; one that is over takes them out. Was it done?"""
+        by_part: dict[str, list[str]] = {}
+        for index, member in members:
+            by_part.setdefault(_part(index, member), []).append(member)
+        return all(self._change_part(part, dict.fromkeys(each, deadline)) for part, each in by_part.items())
+
+    def _change_part(self, part: str, deadlines: Mapping[str, float | None]) -> bool:
+        # No backend changes a part of what it holds, so those who do take turns.
         turn = f"{part}:turn"
         for _ in range(_TURNS):
             if self._cache.add(turn, 1, _TURN_SECONDS):
