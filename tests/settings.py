@@ -122,6 +122,7 @@ INSTALLED_APPS = [
     "tests.published",
     "tests.seeds.blog",
     "tests.seeds.photos",
+    "tests.seeds.sweeping",
 ]
 
 # Tables without migrations are made first, and they may point to these: so these are made without migrations too.
