@@ -1,5 +1,5 @@
 # The only commands a newcomer needs. Each gets what it needs first: virtual environments in .venvs, and by apt
-# (when root) the servers. `make help` lists them.
+# (when root) the servers and a browser. `make help` lists them.
 
 PYTHON3 ?= python3
 STORE ?= locmem
@@ -7,7 +7,7 @@ ARGS ?=
 
 env = $(PYTHON3) tools/envs.py
 need = $(PYTHON3) tools/machine.py
-servers = redis postgresql mariadb memcached mysqlclient
+servers = redis postgresql mariadb memcached chromium mysqlclient
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test prove bench lint format docs lock clean

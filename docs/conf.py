@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 # Models can be imported only where there is a project.
-settings.configure(INSTALLED_APPS=["everfresh"], USE_TZ=True)
+APPS = ["django.contrib.contenttypes", "django.contrib.auth", "everfresh", "everfresh.contrib.audit"]
+settings.configure(INSTALLED_APPS=APPS, USE_TZ=True)
 django.setup()
 
 project = "Everfresh"

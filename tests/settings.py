@@ -109,11 +109,15 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 ROOT_URLCONF = "tests.urls"
 
 INSTALLED_APPS = [
+    "django.contrib.admin",
     "django.contrib.contenttypes",
     "django.contrib.auth",
+    "django.contrib.messages",
     "django.contrib.sessions",
+    "django.contrib.staticfiles",
     "everfresh",
     "everfresh.compat.cachebot",
+    "everfresh.contrib.audit",
     "tests.library",
     "tests.published",
     "tests.seeds.blog",
@@ -122,7 +126,29 @@ INSTALLED_APPS = [
 ]
 
 # Tables without migrations are made first, and they may point to these: so these are made without migrations too.
-MIGRATION_MODULES = {"auth": None, "contenttypes": None, "sessions": None}
+MIGRATION_MODULES = {"admin": None, "auth": None, "contenttypes": None, "sessions": None}
+
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+STATIC_URL = "/static/"
 
 DATABASES = {"default": _database("everfresh_default"), "other": _database("everfresh_other")}
 CACHES = {"default": _cache()}

@@ -1,6 +1,6 @@
-"""What this machine has and what it must get: servers and libraries by apt, Pythons as they are found.
+"""What this machine has and what it must get: servers, a browser and libraries by apt, Pythons as they are found.
 
-    python3 tools/machine.py redis postgresql mariadb memcached mysqlclient
+    python3 tools/machine.py redis postgresql mariadb memcached chromium mysqlclient
 
 installs what is missing when it runs as root on a machine with apt; otherwise it prints one line that says what to
 install, and fails. Nothing but the standard library, and nothing newer than Python 3.9: this runs before all else.
@@ -17,11 +17,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 NEWEST_PYTHON = (3, 14)  # newer ones may lack wheels of what we depend on
 
-SERVERS = {
+PROGRAMS = {
     "redis": (("redis-server",), ("redis-server",)),
     "memcached": (("memcached",), ("memcached",)),
     "postgresql": (("initdb", "postgres", "pg_isready"), ("postgresql",)),
     "mariadb": (("mariadbd", "mariadb-install-db"), ("mariadb-server",)),
+    "chromium": (("chromium",), ("chromium",)),
 }
 POLICY = Path("/usr/sbin/policy-rc.d")
 
@@ -47,7 +48,7 @@ def missing_packages(name: str) -> list[str]:
     """The Debian packages that bring what is missing; none when all is there."""
     if name == "mysqlclient":
         return missing_to_build_mysqlclient()
-    programs, packages = SERVERS[name]
+    programs, packages = PROGRAMS[name]
     return [] if all(map(find_program, programs)) else list(packages)
 
 

@@ -44,6 +44,8 @@ CORNERS = (
     Corner("oldest", "5.2", "sqlite", "locmem", whole=True),
 )
 INDEPENDENT = (
+    "tests/audit/test_browser.py",
+    "tests/audit/test_projects.py",
     "tests/protocol_model",
     "tests/seeds/test_cachebot.py",
     "tests/stores",

@@ -6,23 +6,28 @@ entry is put into it before the versions are taken that it depends on, so nothin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from itertools import islice
 
-from everfresh.recorded import count_current, label_index, tag_label
+from everfresh.recorded import count_current, current_dependencies, label_index, tag_label
+from everfresh.recording import Dependencies
 from everfresh.stores import current_store
 from everfresh.writing.invalidation import invalidate_tags
 
 __all__ = [
     "count_label",
+    "current",
     "invalidate_label",
     "invalidate_name",
     "invalidate_pattern",
+    "is_tag",
     "labels",
+    "listed",
     "matching",
     "names",
     "tag_label",
+    "tag_of",
 ]
 
 _CHUNK = 500
@@ -43,7 +48,7 @@ def names(label: str) -> list[str]:
     Raises:
         StoreUnreachable: when the store does not answer.
     """
-    return sorted({name for _, name in _members(label)})
+    return sorted({name for _, name in listed(label)})
 
 
 def matching(pattern: str) -> list[str]:
@@ -52,7 +57,37 @@ def matching(pattern: str) -> list[str]:
     Raises:
         StoreUnreachable: when the store does not answer.
     """
-    return sorted({name for label in labels() for name in names(label) if fnmatchcase(name, pattern)})
+    # What is listed under a tag of people's is listed under its own label too.
+    own = [label for label in labels() if not is_tag(label)]
+    return sorted({name for label in own for name in names(label) if fnmatchcase(name, pattern)})
+
+
+def listed(label: str) -> list[tuple[str, str]]:
+    """The key and the name of each result stored under *label*; some of them may be stale.
+
+    Raises:
+        StoreUnreachable: when the store does not answer.
+    """
+    members = (member.partition(" ") for member in current_store().enrolled(label_index(label)))
+    return [(key, name) for key, _, name in members]
+
+
+def current(keys: Iterable[str]) -> dict[str, Dependencies]:
+    """What makes stale what is stored under *keys*: of what is current, by key."""
+    found: dict[str, Dependencies] = {}
+    for chunk in _chunks(keys):
+        found |= current_dependencies(chunk)
+    return found
+
+
+def is_tag(label: str) -> bool:
+    """Is *label* that of a tag that people named, and not what computes its results?"""
+    return label.startswith(tag_label(""))
+
+
+def tag_of(label: str) -> str:
+    """The tag that everything under *label* depends on."""
+    return label.removeprefix(tag_label("")) if is_tag(label) else f"label:{label}"
 
 
 def count_label(label: str) -> int:
@@ -61,7 +96,7 @@ def count_label(label: str) -> int:
     Raises:
         StoreUnreachable: when the store does not answer.
     """
-    return sum(map(count_current, _chunks([key for key, _ in _members(label)])))
+    return sum(map(count_current, _chunks(key for key, _ in listed(label))))
 
 
 def invalidate_label(label: str, *, using: str | None = None) -> int:
@@ -73,10 +108,9 @@ def invalidate_label(label: str, *, using: str | None = None) -> int:
     Raises:
         StoreUnreachable: when the store does not answer.
     """
-    found = list(_members(label))
-    count = sum(map(count_current, _chunks([key for key, _ in found])))
-    tag = label.removeprefix(tag_label(""))
-    invalidate_tags(tag if tag != label else f"label:{label}", using=using)
+    found = listed(label)
+    count = sum(map(count_current, _chunks(key for key, _ in found)))
+    invalidate_tags(tag_of(label), using=using)
     current_store().strike(label_index(label), [f"{key} {name}" for key, name in found])
     return count
 
@@ -98,13 +132,7 @@ def invalidate_pattern(pattern: str, *, using: str | None = None) -> int:
     return len(found)
 
 
-def _members(label: str) -> Iterator[tuple[str, str]]:
-    for member in current_store().enrolled(label_index(label)):
-        key, _, name = member.partition(" ")
-        yield key, name
-
-
-def _chunks(items: list[str]) -> Iterator[list[str]]:
+def _chunks(items: Iterable[str]) -> Iterator[list[str]]:
     remaining = iter(items)
     while chunk := list(islice(remaining, _CHUNK)):
         yield chunk

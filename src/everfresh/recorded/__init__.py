@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from everfresh.recorded.computations import Computation, label_index, member, tag_label
 from everfresh.recorded.reading import aread_recorded, look_recorded, read_recorded, reason_to_bypass
-from everfresh.recorded.stored import count_current
+from everfresh.recorded.stored import count_current, current_dependencies
 
 __all__ = [
     "Computation",
     "aread_recorded",
     "count_current",
+    "current_dependencies",
     "label_index",
     "look_recorded",
     "member",

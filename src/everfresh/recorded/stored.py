@@ -18,7 +18,7 @@ from everfresh.recorded.computations import Computation
 from everfresh.recording import Dependencies, Recording, current_recording
 from everfresh.stores import NO_KEY, current_store
 
-__all__ = ["Stored", "count_current", "look", "pack_body", "store"]
+__all__ = ["Stored", "count_current", "current_dependencies", "look", "pack_body", "store"]
 
 _names: Bounded[str, tuple[str, ...]] = Bounded(4_096)
 """The tags of the entries seen last, by key: without them a hit costs a second look at the store."""
@@ -122,7 +122,13 @@ def _stamp(head: codec.Computed, versions: Sequence[bytes | None]) -> str:
 
 def count_current(keys: Sequence[str]) -> int:
     """How many of *keys*, as an index holds them, lead to something that is current."""
-    return sum(stored is not None and stored.is_valid for stored in look(keys))
+    return len(current_dependencies(keys))
+
+
+def current_dependencies(keys: Sequence[str]) -> dict[str, Dependencies]:
+    """What makes stale what *keys*, as an index holds them, lead to: of what is current, by key."""
+    found = zip(keys, look(keys), strict=True)
+    return {key: stored.dependencies for key, stored in found if stored is not None and stored.is_valid}
 
 
 def pack_body(value: Any, key: str) -> tuple[bytes | None, str]:

@@ -17,7 +17,7 @@ from everfresh.tags import Table, Tag, named
 from everfresh.writing.capture import announce
 from everfresh.writing.images import Image, deleted, inserted, select_images, updated, whole_table
 
-__all__ = ["Target", "ainvalidate", "ainvalidate_tags", "invalidate", "invalidate_tags"]
+__all__ = ["Target", "ainvalidate", "ainvalidate_tags", "invalidate", "invalidate_tags", "moved_by"]
 
 Target = Model | QuerySet[Model] | type[Model] | str | None
 """What can be invalidated: a row, the rows a queryset matches, a model, an app by its label, or everything."""
@@ -78,6 +78,17 @@ async def ainvalidate_tags(*names: str, using: str | None = None) -> None:
 async def ainvalidate(target: Target, *, using: str | None = None) -> None:
     """See `invalidate`."""
     await sync_to_async(invalidate)(target, using=using)
+
+
+def moved_by(target: type[Model] | str | None, using: str | None = None) -> set[str]:
+    """What the store calls the tags that `invalidate` moves for a model, an app or everything."""
+    tags = (
+        tag
+        for alias in ([using] if using else connections)
+        for facts in _tables_of(target, connections[alias].vendor)
+        for tag in whole_table(table(alias, facts.name))
+    )
+    return set(tag_names(tag.name for tag in tags))
 
 
 def _invalidate_instance(instance: Model, using: str) -> None:
