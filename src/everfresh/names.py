@@ -108,10 +108,8 @@ def invalidate_label(label: str, *, using: str | None = None) -> int:
     Raises:
         StoreUnreachable: when the store does not answer.
     """
-    found = listed(label)
-    count = sum(map(count_current, _chunks(key for key, _ in found)))
+    count = count_label(label)
     invalidate_tags(tag_of(label), using=using)
-    current_store().strike(label_index(label), [f"{key} {name}" for key, name in found])
     return count
 
 

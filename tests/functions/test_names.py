@@ -113,6 +113,17 @@ def test_at_commit() -> None:
     assert is_kept("f(1)")
 
 
+def test_rolled_back_it_is_still_listed() -> None:
+    """What a transaction drops and takes back is found by its name afterwards."""
+    is_kept("f(1)")
+    with transaction.atomic():
+        names.invalidate_label("f")
+        transaction.set_rollback(True)
+    assert names.names("f") == ["f(1)"]
+    assert names.invalidate_pattern("f*") == 1
+    assert not is_kept("f(1)")
+
+
 def test_what_it_read_makes_it_not_current() -> None:
     """Counted is what would be served."""
     ask(Author.objects.count, name="f()", label="f")

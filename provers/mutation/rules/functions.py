@@ -46,8 +46,8 @@ MUTANTS = [
     Mutant(
         rule="a computation lives no longer than what it read",
         file="recorded/stored.py",
-        old="    lifetime = settings().lifetime(recorded.timeout)",
-        new="    lifetime = settings().lifetime(computation.timeout)",
+        old=" if computation.name else recorded.timeout",
+        new=" if computation.name else computation.timeout",
         tests=RECORDED,
     ),
     Mutant(

@@ -68,7 +68,7 @@ class Computation:
 
 def label_index(label: str = "") -> str:
     """The name of the index of what is stored under *label*; without one, of that of all labels."""
-    return digest(encode((settings().prefix(), "label", label)))
+    return digest(encode((settings().prefix(), "label", label) if label else (settings().prefix(), "labels")))
 
 
 def tag_label(tag: str) -> str:

@@ -29,7 +29,7 @@ from everfresh.recorded.computations import (
     tag_label,
     tags_by_name,
 )
-from everfresh.recorded.stored import Stored, look, pack_body, store
+from everfresh.recorded.stored import Stored, longest, look, pack_body, store
 from everfresh.recording import Dependencies, Recording, current_recording, recording
 from everfresh.steps import Awaiting, Blocking, Steps, run
 from everfresh.stores import NO_KEY, Fill, GuardedStore, current_store
@@ -43,6 +43,9 @@ logger = logging.getLogger("everfresh")
 
 _MOST_NAMES = 10_000
 """Tags of one entry; with more it is not stored."""
+
+_COMPUTING_SECONDS = 3600.0
+"""Nothing takes longer to compute."""
 
 _LEASES_WAITED_FOR = 2
 """Of one whose holder may have died, and of the one who takes it then."""
@@ -274,7 +277,8 @@ class _Reading:
 
     def _enroll(self, store: GuardedStore, tags: Iterable[str]) -> bool:
         computation = self.computation
-        lasts = None if computation.timeout is None else computation.timeout + (computation.grace or 0)
+        # For longer than the result, which is stored later.
+        lasts = longest(computation.timeout) + (computation.grace or 0) + _COMPUTING_SECONDS
         own, pairs = member(computation), []
         for label in (computation.label, *map(tag_label, tags)):
             pairs += [(label_index(), label), (label_index(label), own)]

@@ -17,8 +17,9 @@ from everfresh.keys import digest, encode
 from everfresh.recorded.computations import Computation
 from everfresh.recording import Dependencies, Recording, current_recording
 from everfresh.stores import NO_KEY, current_store
+from everfresh.stores.base import LIFETIME_SECONDS
 
-__all__ = ["Stored", "count_current", "current_dependencies", "look", "pack_body", "store"]
+__all__ = ["Stored", "count_current", "current_dependencies", "longest", "look", "pack_body", "store"]
 
 _names: Bounded[str, tuple[str, ...]] = Bounded(4_096)
 """The tags of the entries seen last, by key: without them a hit costs a second look at the store."""
@@ -97,7 +98,9 @@ def store(
     key: str, computation: Computation, recorded: Recording, seconds: float, body: bytes, lease: bytes | None
 ) -> tuple[str, str]:
     """Store what took *seconds* to compute. Returns the reason why that was not possible, and else its stamp."""
-    lifetime = settings().lifetime(recorded.timeout)
+    # What is listed by its name has an end, so that the list does not grow for ever.
+    timeout = longest(recorded.timeout) if computation.name else recorded.timeout
+    lifetime = settings().lifetime(timeout)
     dependencies = Dependencies.of(recorded.clauses)
     versions = [recorded.versions[name] for name in dependencies.names]
     head = codec.Computed(
@@ -129,6 +132,11 @@ def current_dependencies(keys: Sequence[str]) -> dict[str, Dependencies]:
     """What makes stale what *keys*, as an index holds them, lead to: of what is current, by key."""
     found = zip(keys, look(keys), strict=True)
     return {key: stored.dependencies for key, stored in found if stored is not None and stored.is_valid}
+
+
+def longest(timeout: float | None) -> float:
+    """The seconds of *timeout*, those of ``None`` being the longest that anything is kept with a name."""
+    return LIFETIME_SECONDS if timeout is None else timeout
 
 
 def pack_body(value: Any, key: str) -> tuple[bytes | None, str]:

@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["NO_KEY", "VERSION_BYTES", "Fill", "Snapshot", "Snapshots", "Store", "new_versions"]
+__all__ = ["LIFETIME_SECONDS", "NO_KEY", "VERSION_BYTES", "Fill", "Snapshot", "Snapshots", "Store", "new_versions"]
 
 VERSION_BYTES = 8
+
+LIFETIME_SECONDS = 7 * 24 * 3600.0
+"""How long lives what has no timeout, where nothing may live for ever."""
 
 NO_KEY = "-"
 """Under this key there is never an entry: for who asks about tags only."""
@@ -122,8 +125,4 @@ class Store(Protocol):
 
     def enrolled(self, index: str) -> list[str]:
         """The members of *index* whose time is not over, in any order."""
-        ...
-
-    def strike(self, index: str, members: Sequence[str]) -> None:
-        """Take *members* out of *index*."""
         ...

@@ -132,10 +132,6 @@ class DjangoStore:
             if deadline is None or deadline > now
         ]
 
-    def strike(self, index: str, members: Sequence[str]) -> None:
-        """Take *members* out of *index*."""
-        self._change([(index, member) for member in members], 0.0)
-
     def _change(self, members: Iterable[tuple[str, str]], deadline: float | None) -> bool:
         """Give *members* this *deadline*; one that is over takes them out. Was it done?"""
         by_part: dict[str, list[str]] = {}

@@ -144,10 +144,6 @@ class GuardedStore:
         """
         return self._insist(lambda: self.store.enrolled(index))
 
-    def strike(self, index: str, members: Sequence[str]) -> None:
-        """Take *members* out of *index*, if the store can be reached: they only help to find what is there."""
-        self._store(lambda: self.store.strike(index, members))
-
     def _insist(self, ask: Callable[[], T]) -> T:
         try:
             answer = ask()

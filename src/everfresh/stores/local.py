@@ -119,11 +119,6 @@ class LocalStore:
         now, members = monotonic(), self._indexes.get(index, {})
         return [member for member, deadline in members.items() if deadline is None or deadline > now]
 
-    def strike(self, index: str, members: Sequence[str]) -> None:
-        """Take *members* out of *index*."""
-        for member in members:
-            self._indexes.get(index, {}).pop(member, None)
-
     def _is_pending(self, tag: str) -> bool:
         return any(deadline > monotonic() for deadline in self._pending.get(tag, {}).values())
 

@@ -19,4 +19,4 @@ class MissingStore:
         raise self.error
 
     read = read_many = begin_fill = fill = fill_many = drop = release = mark = done = _fail
-    enroll = enrolled = strike = _fail
+    enroll = enrolled = _fail

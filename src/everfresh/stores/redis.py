@@ -21,14 +21,13 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
 from redis.retry import Retry
 
-from everfresh.stores.base import VERSION_BYTES, Fill, Snapshot, Snapshots, new_versions
+from everfresh.stores.base import LIFETIME_SECONDS, VERSION_BYTES, Fill, Snapshot, Snapshots, new_versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["LIFETIME_SECONDS", "RedisStore"]
+__all__ = ["RedisStore"]
 
-LIFETIME_SECONDS = 7 * 24 * 3600.0
 TAGS_PER_SCRIPT = 1000  # about a millisecond of the server's time, in which it serves nobody else
 
 Command = tuple[bytes | str | int, ...]
@@ -168,12 +167,6 @@ class RedisStore:
                     found[member] = None
             if int(cursor) == 0:
                 return [member.decode() for member in found]
-
-    def strike(self, index: str, members: Sequence[str]) -> None:
-        """Take *members* out of *index*."""
-        chunks = [members[start : start + TAGS_PER_SCRIPT] for start in range(0, len(members), TAGS_PER_SCRIPT)]
-        if chunks:
-            self._ask(lambda at: [("ZREM", f"{at}i{{{index}}}", *map(str.encode, chunk)) for chunk in chunks])
 
     def close(self) -> None:
         """Close the connections that are idle."""

@@ -279,14 +279,6 @@ class EntryContract(StoreHooks):
         assert self.store.enrolled("two" + self.key) == [text]
         assert self.store.enrolled("three" + self.key) == []
 
-    def test_member_is_struck(self) -> None:
-        """What is struck is gone; the others stay, and striking what is not there is no error."""
-        self.store.enroll([(self.key, "a"), (self.key, "b")], None)
-
-        self.store.strike(self.key, ["a", "never there"])
-
-        assert self.store.enrolled(self.key) == ["b"]
-
     def test_member_has_its_time(self) -> None:
         """A member is gone after its seconds, and the others stay."""
         self.store.enroll([(self.key, "short")], self.short_seconds)
