@@ -269,9 +269,9 @@ class _Reading:
         self.computation = computation
         self.steps = steps
         self.key = f"{computation.key}{_databases()}"
+        self._looked = 0.0
         self.unsuited = ""
         """Why what is stored is another caller's. Nobody waits for what is computed for others."""
-        self._looked = 0.0
         self.own = Dependencies.of([*computation.also, *_of_tags(_own_tags(computation))])
 
     async def answer(self, *, fresh: bool) -> Answer[Any]:
@@ -324,7 +324,8 @@ class _Reading:
         pause = _FIRST_WAIT_SECONDS
         while True:
             begun = await self.steps.ask(self._begin)
-            if begun.lease is None and not begun.is_down and not self.unsuited and monotonic() < deadline:
+            may_wait = begun.lease is None and not begun.is_down and not self.unsuited
+            if may_wait and monotonic() < deadline:
                 await self.steps.wait(pause)
                 pause = min(2 * pause, _LONGEST_WAIT_SECONDS)
                 if (found := await self._current()) is not None:

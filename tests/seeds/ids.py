@@ -38,9 +38,5 @@ NOT_BUILT = {
         "ModelSweeper() as an attribute of a model, and as a manager, never worked; their tests were commented out. "
         "The mixin does what they were to do."
     ),
-    "OC-18": (
-        "Pre-expiration is an answer to stampedes. They come with leases that are waited for and with `grace`, for all "
-        "faces at once."
-    ),
 }
 """Deliberately, and why."""
