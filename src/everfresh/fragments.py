@@ -26,12 +26,12 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.timezone import get_current_timezone_name
 from django.utils.translation import get_language
 
-from everfresh.conf import settings
 from everfresh.events import Outcome, Read, emit
-from everfresh.exceptions import Unencodable
+from everfresh.exceptions import Uncacheable, Unencodable
 from everfresh.given import canonical, note_given
 from everfresh.keys import digest, encode
 from everfresh.names import invalidate_name
+from everfresh.naming import entry_key, tag_names
 from everfresh.pages import asked_again, held_by, named_as
 from everfresh.queries.terms import ModelName, any_write
 from everfresh.recorded import Computation, read_recorded
@@ -182,9 +182,10 @@ def render(fragment: Fragment, wanted: Wanted, here: Surroundings) -> SafeString
         computation = _computation(fragment, wanted, lambda value: _difference(value[1], here))
     except Unencodable as error:
         reason = f"its tag names {error}, which nothing tells from another one"
-        _warn(fragment, reason, "Name what it needs of it, as page.number of page; unsaved rows have no key yet.")
-        emit(Read(Outcome.BYPASS, reason, fragment.label))
-        return mark_safe(here.render(None))  # noqa: S308  the template's own output
+        way_out = "Name what it needs of it, as page.number of page; unsaved rows have no key yet."
+        return _render_plainly(fragment, here, reason, way_out)
+    except Uncacheable as refusal:
+        return _render_plainly(fragment, here, refusal.reason, "Name other models in depends_on.")
     around = current_recording()
 
     def compute() -> tuple[str, dict[str, str]]:
@@ -203,6 +204,12 @@ def render(fragment: Fragment, wanted: Wanted, here: Surroundings) -> SafeString
     return mark_safe(read_recorded(computation, compute).value[0])  # noqa: S308  the template's own output
 
 
+def _render_plainly(fragment: Fragment, here: Surroundings, reason: str, way_out: str) -> SafeString:
+    _warn(fragment, reason, way_out)
+    emit(Read(Outcome.BYPASS, reason, fragment.label))
+    return mark_safe(here.render(None))  # noqa: S308  the template's own output
+
+
 def invalidate_fragment(name: str, *vary: Any) -> None:
     """Have a fragment rendered anew that was rendered for these values: in all languages, wherever it stands.
 
@@ -219,6 +226,7 @@ def _computation(fragment: Fragment, wanted: Wanted, unsuited: Callable[[Any], s
     """What is to be read.
 
     Raises:
+        Uncacheable: where it is to depend on a model whose writes are not looked at.
         Unencodable: where the tag names what nothing names.
     """
     vary = tuple(_settled(each) for each in wanted.vary)
@@ -236,19 +244,19 @@ def _computation(fragment: Fragment, wanted: Wanted, unsuited: Callable[[Any], s
         getattr(get_urlconf(), "__name__", get_urlconf()),
         get_script_prefix(),
     )
-    prefix, declared = settings().prefix(), any_write(wanted.depends_on, DEFAULT_DB_ALIAS)
+    declared = any_write(wanted.depends_on, DEFAULT_DB_ALIAS)
     rows = [each for each in vary if isinstance(each, Model)]
     if wanted.using:
         # Its attribute says when it is another one, and nobody else has to.
         del rows[0]
     return Computation(
-        key=f"{prefix}:f:{digest(encode(told_apart))}",
+        key=entry_key("p", digest(encode(told_apart))),
         label=fragment.label,
         name=_readable(fragment.name, vary),
         timeout=wanted.timeout,
         grace=wanted.grace,
         tags=wanted.tags,
-        also=(*map(record_clause, rows), *declared.named([f"{prefix}:t:{name}" for name in declared.names])),
+        also=(*map(record_clause, rows), *declared.named(tag_names(declared.names))),
         is_declared=bool(wanted.depends_on),
         unsuited=unsuited,
     )

@@ -9,10 +9,10 @@ from asgiref.sync import sync_to_async
 from django.db import router
 from django.db.models import Model
 
-from everfresh.conf import settings
 from everfresh.databases import logical_database
 from everfresh.exceptions import Unencodable
 from everfresh.keys import digest, encode
+from everfresh.naming import tag_names
 from everfresh.recording import Named
 from everfresh.stores import NO_KEY, current_store
 from everfresh.tags import named
@@ -68,7 +68,8 @@ def version_of(record: Model) -> str:
 
 
 def _stored_name(record: Model) -> str:
-    return f"{settings().prefix()}:t:{named(next(_names(record))).name}"
+    [name] = tag_names([named(next(_names(record))).name])
+    return name
 
 
 def _not_saved(record: Model) -> ValueError:

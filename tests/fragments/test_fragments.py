@@ -507,6 +507,15 @@ def test_declared_dependency(author: Author, caplog: pytest.LogCaptureFixture) -
     assert declared(count=Count()) == "2"
 
 
+def test_declared_dependency_that_nobody_looks_at() -> None:
+    """Writes to an excluded model drop nothing, so nothing is kept that is to depend on it."""
+    page = Page('{% fragment "excluded" depends_on="sessions.Session" %}{% run %}{% endfragment %}')
+    page()
+    page()
+    assert len(runs) == 2
+    assert page.reason == "it is to depend on the table 'django_session', which the settings exclude"
+
+
 def test_changed_text_is_another_fragment() -> None:
     """After a deploy nobody gets to see the old text, and the same text in another template is another fragment."""
     assert Page('{% fragment "text" %}old{% endfragment %}')() == "old"
