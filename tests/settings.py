@@ -118,6 +118,7 @@ INSTALLED_APPS = [
     "tests.published",
     "tests.seeds.blog",
     "tests.seeds.photos",
+    "tests.seeds.shelves",
 ]
 
 # Tables without migrations are made first, and they may point to these: so these are made without migrations too.

@@ -5,6 +5,7 @@ Errors that reach a user of the library::
     EverfreshError
      +- StaleAnswer              a hit was computed again and differs, though nothing was written since
      +- RowsMissing              a cached list points to rows that are gone, and the policy is "raise"
+     +- NotCached                a result was asked for without computing it, and none is stored that is current
      +- InvalidationNotSent      a write's tags could not be marked and the policy is "raise"
      +- StoreMisconfigured       the cache alias cannot hold Everfresh's entries
      +- StoreUnreachable         the store does not answer, and no other answer will do
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EverfreshError",
     "InvalidationNotSent",
+    "NotCached",
     "RowsMissing",
     "StaleAnswer",
     "StoreMisconfigured",
@@ -40,6 +42,10 @@ class EverfreshError(Exception):
 
 class InvalidationNotSent(EverfreshError):
     """The tags of a write could not be marked before its COMMIT, and ``ON_MARK_FAILURE`` is ``"raise"``."""
+
+
+class NotCached(EverfreshError, LookupError):
+    """A result was asked for without computing it, and none is stored that is current."""
 
 
 class StaleAnswer(EverfreshError):

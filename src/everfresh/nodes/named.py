@@ -1,0 +1,131 @@
+"""Results by their names: what a computed value is called, how long it lives, and what it depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from asgiref.sync import sync_to_async
+
+from everfresh.conf import seconds, settings
+from everfresh.exceptions import NotCached
+from everfresh.keys import digest, encode
+from everfresh.names import invalidate_label, invalidate_name
+from everfresh.nodes.declared import Declared
+from everfresh.nodes.invalid import flat_tags
+from everfresh.recorded import Computation, count_current, look_recorded, member
+
+__all__ = ["Node", "NodeManager", "named_by", "node_classes"]
+
+_classes: dict[str, type[Node]] = {}
+
+
+class NodeManager:
+    """What can be done with the nodes of one class: its ``objects``."""
+
+    def __init__(self, node: type[Node]) -> None:
+        self.node = node
+
+    def get(self, **fields: Any) -> Any:
+        """The value of the node with these fields, where it is stored and current.
+
+        Raises:
+            NotCached: where it is not.
+            TypeError: for fields that the node does not have, and without those that it needs.
+        """
+        node = self.node(**fields)
+        [answer] = look_recorded([named_by(node)])
+        if answer is None:
+            raise NotCached(f"{node!r} is not cached.")
+        return answer.value
+
+    def invalid(self, using: str | None = None, /, **fields: Any) -> int:
+        """Invalidate the node with these fields, or all of the class; returns how many were current until now.
+
+        Inside a transaction on the database *using* (left out: the default one) it takes effect at its COMMIT, else at
+        once.
+
+        Raises:
+            StoreUnreachable: when the store does not answer.
+            TypeError: for fields that the node does not have, and without those that it needs.
+        """
+        if not fields:
+            return invalidate_label(_label(self.node), using=using)
+        computation = named_by(self.node(**fields))
+        key, _, _ = member(computation).partition(" ")
+        count = count_current([key])
+        invalidate_name(computation.name, using=using)
+        return count
+
+    async def aget(self, **fields: Any) -> Any:
+        """See `get`."""
+        return await sync_to_async(self.get)(**fields)
+
+    async def ainvalid(self, using: str | None = None, /, **fields: Any) -> int:
+        """See `invalid`."""
+        return await sync_to_async(self.invalid)(using, **fields)
+
+
+class _Objects:
+    def __get__(self, instance: object, owner: type[Node]) -> NodeManager:
+        return NodeManager(owner)
+
+
+class Node(Declared):
+    """The name of a computed value, made of fields.
+
+    Its ``Meta`` takes ``timeout`` and ``grace``, in seconds or as timedeltas, which go before those of the decorator.
+
+    Source: cacheme's ``Node`` (CE-17).
+    """
+
+    _known_options = frozenset({"abstract", "grace", "timeout"})
+
+    objects: ClassVar[_Objects] = _Objects()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._options = {name: value if name == "abstract" else seconds(value) for name, value in cls._options.items()}
+        if not cls._options["abstract"]:
+            _classes[_label(cls)] = cls
+
+    def invalid_nodes(self) -> Any:
+        """What the value depends on besides what is read to compute it.
+
+        A string, an invalid node, ``None``, or a list of such things, as deep as you like.
+        """
+        return None
+
+    def hit(self, key: str, result: Any) -> None:
+        """It was found."""
+
+    def miss(self, key: str) -> None:
+        """It is about to be computed."""
+
+
+def node_classes() -> Mapping[str, type[Node]]:
+    """The classes of nodes that are defined in this process, by their labels: ``app.module.Class``."""
+    return MappingProxyType(_classes)
+
+
+def named_by(node: Node, computation: Computation | None = None) -> Computation:
+    """*computation*, or one of which nothing else is said, under the name of *node*."""
+    label, name = _label(type(node)), str(node)
+    tags, also = flat_tags(node.invalid_nodes())
+    given = computation or Computation(key="")
+    return replace(
+        given,
+        key=f"{settings().prefix()}:f:{digest(encode(('node', label, name)))}",
+        label=label,
+        name=name,
+        timeout=node._options.get("timeout", given.timeout),
+        grace=node._options.get("grace", given.grace),
+        tags=(*given.tags, *tags),
+        also=(*given.also, *also),
+    )
+
+
+def _label(node: type[Node]) -> str:
+    return f"{node.__module__}.{node.__qualname__}"
