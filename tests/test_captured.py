@@ -10,11 +10,14 @@ import django
 import pytest
 from django.apps import apps
 from django.db import connection, models
+from django.db.models.sql import DeleteQuery
+from django.db.models.sql.constants import ROW_COUNT
 from django.test.utils import isolate_apps
 
 from everfresh.events import Outcome
 from everfresh.tables import describe, forget_tables, tables_by_name
 from everfresh.writing.capture import changed_by_database
+from tests.library import models as library
 from tests.library.models import Counted, Everything, Tag
 from tests.protocol.schedule import observed
 
@@ -87,7 +90,7 @@ def test_foreign_keys_without_an_index() -> None:
 def test_tables_of_mixed_case() -> None:
     """SQL text names a table in any case, in quotes and out of them."""
     with another_model('library"."Mixed'):
-        assert ('library"."Mixed',) == tables_by_name(connection.vendor)["mixed"]
+        assert ('library"."Mixed',) == tables_by_name()["mixed"]
 
 
 def test_fields_of_unknown_classes_name_no_rows() -> None:
@@ -124,3 +127,39 @@ def test_cascades_of_the_database_go_on() -> None:
             app_label = "library"
 
     assert {"library_second", "library_third"} == set(changed_by_database(First))
+
+
+@pytest.mark.skipif(django.VERSION < (6, 1), reason="the cascades of the database came with Django 6.1")
+def test_cascades_of_the_database_on_a_copy_of_a_connection() -> None:
+    """What the database deletes along is invalidated too where each statement is its own COMMIT."""
+    slots = library.Slot.objects.cache()
+    shelf = library.Shelf.objects.create(name="a")
+    library.Slot.objects.create(shelf=shelf)
+    assert 1 == len(slots.all())
+    own = connection.copy()
+    own.ensure_connection()
+    try:
+        query: Any = library.Shelf.objects.filter(pk=shelf.pk).query.chain(DeleteQuery)
+        query.get_compiler(connection=own).execute_sql(ROW_COUNT)
+    finally:
+        own.close()
+
+    assert 0 == len(slots.all())
+
+
+@pytest.mark.skipif(django.VERSION < (6, 1), reason="the cascades of the database came with Django 6.1")
+@pytest.mark.parametrize("by", ["queryset", "sql"])
+def test_cascades_of_the_database_from_an_excluded_table(by: str, configure: Configure) -> None:
+    """A table whose own writes nobody looks at may lead the database to rows of one that is cached."""
+    configure(EXCLUDE=["library.Shelf"])
+    slots = library.Slot.objects.cache()
+    library.Slot.objects.create(shelf=library.Shelf.objects.create(name="a"))
+    assert 1 == len(slots.all())
+
+    if by == "queryset":
+        library.Shelf.objects.all().delete()
+    else:
+        with connection.cursor() as cursor:
+            cursor.execute("DELETE FROM library_shelf")
+
+    assert 0 == len(slots.all())

@@ -220,6 +220,24 @@ def test_namespaces(configure: Configure, namespace: str) -> None:
     assert found == [Outcome.FILL, Outcome.FILL, Outcome.HIT, Outcome.HIT]
 
 
+def test_namespaces_hear_of_their_own_writes(configure: Configure, namespace: str) -> None:
+    """A write drops no entry of another namespace: the tables of other tenants are others, whatever their names."""
+
+    def read() -> list[Outcome]:
+        return outcomes(lambda: list(Tag.objects.cache()), times=1)
+
+    configure(PREFIX=f"{namespace}-one")
+    found = read()
+    configure(PREFIX=f"{namespace}-two")
+    found += read()
+    Tag.objects.create(name="a")
+    found += read()
+    configure(PREFIX=f"{namespace}-one")
+    found += read()
+
+    assert found == [Outcome.FILL, Outcome.FILL, Outcome.FILL, Outcome.HIT]
+
+
 def test_disabled_block() -> None:
     """In disabled() nothing is read or stored, in the thread or task that said so and nowhere else."""
     Tag.objects.create(name="a")

@@ -66,8 +66,9 @@ def test_nothing_happens_meanwhile() -> None:
     assert [Outcome.HIT] == outcomes
 
 
-def test_lifetime(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lifetime(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
     """An entry lives as long as the queryset said: seconds, or for ever."""
+    configure(JITTER=0)
     fill, given = GuardedStore.fill, []
 
     def note(store: GuardedStore, key: str, entry: bytes, lease: bytes, timeout: float | None) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import django
 
 from provers.django_suite.comparing import MINIMUM, Comparison, Run, compare
+from provers.django_suite.expected import expected_failures
 from provers.django_suite.labels import EXTENTS, labels_of
 from provers.django_suite.report import show
 from provers.django_suite.running import Suite, run_all
@@ -35,7 +36,8 @@ def main() -> int:
     }
     chosen = Suite(tests=tests, labels=labels, db=options.db, store=options.store, options=more)
     run_all(chosen, folders, at_once=options.at_once)
-    found = compare(Run.of(plain, labels), Run.of(cached), _least(options, labels))
+    expected = expected_failures(rows=options.rows)
+    found = compare(Run.of(plain, labels), Run.of(cached), _least(options, labels), expected)
     modes = ("verify", "rows", "committed")
     found.about = {
         "django": django.get_version(),

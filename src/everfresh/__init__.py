@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from everfresh.exceptions import NotCached
+    from everfresh.functions import memoize
     from everfresh.managers import CacheManager, CacheQuerySet
     from everfresh.methods import cached_method, denormalized_field
     from everfresh.models import CachedTable, CacheModel
@@ -16,6 +18,7 @@ __all__ = [
     "CacheModel",
     "CacheQuerySet",
     "CachedTable",
+    "NotCached",
     "ainvalidate",
     "ainvalidate_tags",
     "cached_method",
@@ -23,6 +26,7 @@ __all__ = [
     "disabled",
     "invalidate",
     "invalidate_tags",
+    "memoize",
 ]
 __version__ = "0.1.0"
 
@@ -31,6 +35,7 @@ _HOMES = {
     "CacheModel": "everfresh.models",
     "CacheQuerySet": "everfresh.managers",
     "CachedTable": "everfresh.models",
+    "NotCached": "everfresh.exceptions",
     "ainvalidate": "everfresh.writing.invalidation",
     "ainvalidate_tags": "everfresh.writing.invalidation",
     "cached_method": "everfresh.methods",
@@ -38,6 +43,7 @@ _HOMES = {
     "disabled": "everfresh.switches",
     "invalidate": "everfresh.writing.invalidation",
     "invalidate_tags": "everfresh.writing.invalidation",
+    "memoize": "everfresh.functions",
 }
 
 

@@ -10,12 +10,14 @@ from math import log
 from random import random
 from time import monotonic, time
 
+from everfresh.bounded import Bounded
+
 __all__ = ["end_of", "is_due", "is_over", "may_still_serve"]
 
 _REMEMBERED = 4_096
 """Entries of which one process keeps at hand since when they are old."""
 
-_old_since: dict[str, tuple[str, float]] = {}
+_old_since: Bounded[str, tuple[str, float]] = Bounded(_REMEMBERED)
 """By key: which entry it was, and when it was first found to be invalid."""
 
 
@@ -49,7 +51,5 @@ def may_still_serve(key: str, stamp: str, end: float | None, grace: float, *, is
     known, since = _old_since.get(key, ("", 0.0))
     if known != stamp:
         since = monotonic()
-        if len(_old_since) >= _REMEMBERED:
-            _old_since.pop(next(iter(_old_since)), None)
         _old_since[key] = (stamp, since)
     return monotonic() < since + grace

@@ -141,6 +141,9 @@ class Settings:
     pickle: bool = True
     """May results of functions be pickled, and signed, where no exact bytes are known for them?"""
 
+    refresh_tasks: str | None = None
+    """The alias in ``TASKS`` that computes old results of functions anew; ``None``: who asks for them does."""
+
     verify: float = 0.0
     """The share of hits, from 0 to 1, that are computed again and compared."""
 
@@ -192,6 +195,12 @@ def _bool(value: object) -> bool:
 def _str(value: object) -> str:
     if not isinstance(value, str) or not value:
         raise _Wrong("a string that is not empty")
+    return value
+
+
+def _alias(value: object) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise _Wrong("an alias in TASKS, or None")
     return value
 
 
@@ -316,6 +325,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "FROM_CACHE": _bool,
     "ON_MARK_FAILURE": _failure,
     "PICKLE": _bool,
+    "REFRESH_TASKS": _alias,
     "VERIFY": _share,
     "LIMITS": _limits,
 }

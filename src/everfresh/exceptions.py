@@ -5,7 +5,7 @@ Errors that reach a user of the library::
     EverfreshError
      +- StaleAnswer              a hit was computed again and differs, though nothing was written since
      +- RowsMissing              a cached list points to rows that are gone, and the policy is "raise"
-     +- NotCached                a result was asked for without computing it, and none is stored that is current
+     +- NotCached                a result was asked for that is not stored, or not current (a LookupError)
      +- InvalidationNotSent      a write's tags could not be marked and the policy is "raise"
      +- StoreMisconfigured       the cache alias cannot hold Everfresh's entries
      +- StoreUnreachable         the store does not answer, and no other answer will do
@@ -45,7 +45,7 @@ class InvalidationNotSent(EverfreshError):
 
 
 class NotCached(EverfreshError, LookupError):
-    """A result was asked for without computing it, and none is stored that is current."""
+    """A stored result was asked for, and nothing is stored, or it is not current any more."""
 
 
 class StaleAnswer(EverfreshError):

@@ -97,6 +97,11 @@ class Journal:
             return has_begun(connection)
         return self.snapshot_by_hand or self._isolation_level() != "read committed"
 
+    @property
+    def answers_are_private(self) -> bool:
+        """May this transaction read what nobody else would: what it wrote itself, or what is no longer so?"""
+        return self.in_transaction and (self.reads_snapshot or not self.is_empty)
+
     def isolate_by_hand(self) -> None:
         """Raw SQL is about to set an isolation level, whichever and for how long."""
         self.snapshot_by_hand = self._level_by_hand = True
@@ -140,9 +145,11 @@ class Journal:
             self.record(names)
             yield
         else:
+            # Taken before, so that a write that fails leaves nothing to be told with the next one.
+            news = self._news()
             with self.publishing(list(dict.fromkeys(names))):
                 yield
-            for tell in self._news():
+            for tell in news:
                 tell()
 
     @contextmanager

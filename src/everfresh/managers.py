@@ -27,6 +27,7 @@ class CacheQuerySet(QuerySet[_M]):
         self,
         *fields: str,
         timeout: float | timedelta | None = UNSAID,
+        grace: float | timedelta | None = UNSAID,
         rows: bool | None = None,
         key: str | None = None,
         key_prefix: str | None = None,
@@ -38,6 +39,7 @@ class CacheQuerySet(QuerySet[_M]):
             self,
             *fields,
             timeout=timeout,
+            grace=grace,
             rows=rows,
             key=key,
             key_prefix=key_prefix,
@@ -100,6 +102,7 @@ class CacheManager(Manager.from_queryset(CacheQuerySet)[_M]):  # type: ignore[mi
         cache_all: is every read cached? Includes ``get()``. ``None``: the settings decide.
         rows: is each row an entry of its own, and a cached list one of pointers to rows? ``None``: the settings decide.
         timeout: as of ``.cache()``.
+        grace: as of ``.cache()``.
         key_prefix: as of ``.cache()``.
         expire_on: as of ``.cache()``.
         depends_on: as of ``.cache()``.
@@ -114,6 +117,7 @@ class CacheManager(Manager.from_queryset(CacheQuerySet)[_M]):  # type: ignore[mi
         cache_all: bool | None = None,
         rows: bool | None = None,
         timeout: float | timedelta | None = UNSAID,
+        grace: float | timedelta | None = None,
         key_prefix: str | None = None,
         expire_on: Iterable[str] | None = None,
         depends_on: Iterable[ModelName] | None = None,
@@ -125,6 +129,7 @@ class CacheManager(Manager.from_queryset(CacheQuerySet)[_M]):  # type: ignore[mi
             rows=rows,
             timeout=None if timeout is UNSAID else seconds(timeout),
             has_timeout=timeout is not UNSAID,
+            grace=seconds(grace),
             terms=on_terms(PLAIN, key_prefix=key_prefix, expire_on=expire_on, depends_on=depends_on),
         )
 

@@ -12,9 +12,11 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Model, QuerySet
 
-from everfresh.conf import seconds, settings
+from everfresh.conf import seconds
 from everfresh.exceptions import Unencodable
+from everfresh.given import as_given, canonical, note_given
 from everfresh.keys import digest, encode
+from everfresh.naming import entry_key, tag_names
 from everfresh.policies import cache
 from everfresh.queries.terms import ModelName, any_write
 from everfresh.recorded import Computation, read_recorded, reason_to_bypass
@@ -114,12 +116,13 @@ def _read(instance: Model, method: Any, args: tuple[Any, ...], kwargs: Mapping[s
 
     def compute() -> Any:
         row: Any = _row(instance)
-        return function(row, *args, **kwargs)
+        note_given((args, kwargs))
+        return function(row, *map(as_given, args), **{name: as_given(each) for name, each in kwargs.items()})
 
     label = f"{type(instance)._meta.label}.{function.__name__}()"
-    key = f"{settings().prefix()}:m:{_key(instance, function, args, kwargs)}"
+    key = entry_key("m", _key(instance, function, args, kwargs))
     declared = any_write(getattr(method, _DEPENDS_ON), instance._state.db or DEFAULT_DB_ALIAS)
-    also = declared.named([f"{settings().prefix()}:t:{name}" for name in declared.names])
+    also = declared.named(tag_names(declared.names))
     computation = Computation(
         key=key,
         label=label,
@@ -147,21 +150,9 @@ def _key(instance: Model, function: Callable[..., Any], args: tuple[Any, ...], k
     _, *given = bound.arguments.items()
     named = (type(instance)._meta.label_lower, function.__name__, instance._state.db, instance.pk)
     try:
-        return digest(encode((*named, _canonical(given))))
+        return digest(encode((*named, canonical(given))))
     except Unencodable as error:
         raise TypeError(f"{function.__qualname__}() was called with {error}, which has no stable key.") from None
-
-
-def _canonical(value: Any) -> Any:
-    if isinstance(value, Model):
-        if value.pk is None:
-            raise Unencodable(f"an unsaved {value._meta.label}")
-        return ("model", value._meta.label_lower, value._state.db, _canonical(value.pk))
-    if type(value) in (list, tuple):
-        return (type(value).__name__, *map(_canonical, value))
-    if type(value) is dict:
-        return ("dict", *((_canonical(name), _canonical(each)) for name, each in value.items()))
-    return value
 
 
 def denormalized_field(name: str) -> Callable[[_F], _F]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist
-from django.db import connections, models, transaction
+from django.db import models, transaction
 from django.db.models import Model, QuerySet
 from django.db.models.query import MAX_GET_RESULTS
 
@@ -34,6 +34,9 @@ class CacheModel(models.Model):
     objects = models.Manager()
     cached = CacheManager(cache_all=True, rows=True)
 
+    _is_denormalized = False
+    """Has the save that publishes this instance just set its denormalized fields?"""
+
     class Meta:
         abstract = True
 
@@ -50,11 +53,16 @@ class CacheModel(models.Model):
                 self._store_denormalized()
         else:
             super().save(*args, **kwargs)
-        self.publish()
+        self._is_denormalized = True
+        try:
+            self.publish()
+        finally:
+            self.__dict__.pop("_is_denormalized", None)
 
     def publish(self) -> None:
         """Put the row, and what its ``auto_publish`` methods give, into the cache once this is committed (CM-5)."""
-        self._store_denormalized()
+        if not self._is_denormalized:
+            self._store_denormalized()
         self.publish_by("pk")
         for name, method in decorated(type(self), AUTO_PUBLISH):
             if needs_no_arguments(method):
@@ -67,7 +75,7 @@ class CacheModel(models.Model):
             FieldDoesNotExist: when one is no field; cachemodel's README gave values, which was never right.
         """
         lookup = self._lookup(names)
-        _once_committed(self, lambda: _found(lookup))
+        _once_committed(self, lambda: list(lookup))
 
     def publish_key(self, *names: str) -> str:
         """The key of the entry that ``cached.get()`` by these fields reads, with the values they have now (CM-6)."""
@@ -124,10 +132,6 @@ class CacheModel(models.Model):
 def _once_committed(instance: Model, run: Callable[[], Any]) -> None:
     # Robust: what is committed is committed, and an entry that could not be published is filled by its first reader.
     transaction.on_commit(run, using=instance._state.db, robust=True)
-
-
-def _found(queryset: QuerySet[Any]) -> list[Any]:
-    return list(queryset)
 
 
 class CachedTableManager(CacheManager):
@@ -194,9 +198,6 @@ def connect_publishers() -> None:
 
 
 def _publish_again(using: str, tables: Mapping[str, set[Any] | None], **_: Any) -> None:
-    if using not in connections.settings:
-        # A connection of Django's own making, as the one that drops test databases: nobody reads by it.
-        return
     for model in apps.get_models():
         if model._meta.db_table not in tables or model._meta.proxy:
             continue

@@ -48,6 +48,9 @@ class Policy:
     has_timeout: bool = False
     """Was a timeout given, for which ``None`` means for ever?"""
 
+    grace: float | None = None
+    """Seconds for which an old answer may be served while another reader asks the database; ``None``: never."""
+
     cache_get: bool | None = None
     """The manager's answer for ``get()``; ``None``: the settings'."""
 
@@ -96,6 +99,7 @@ def cache(
     queryset: _Q,
     *fields: str,
     timeout: float | timedelta | None = UNSAID,
+    grace: float | timedelta | None = UNSAID,
     rows: bool | None = None,
     key: str | None = None,
     key_prefix: str | None = None,
@@ -111,6 +115,9 @@ def cache(
             condition counts, whatever an earlier call said.
         timeout: seconds or a timedelta that an answer may live at most, though no write touches it; ``None`` is
             for ever, 0 stores nothing. Left out: the model's or the project's ``TIMEOUT``.
+        grace: seconds or a timedelta: for so long after its timeout, or after a write was found to have ended it, the
+            old answer may be served while another reader asks the database. **It is not what the database would say
+            now.** ``None``: never. Such an answer is stored whole, whatever *rows* says.
         rows: is each row an entry of its own, and the list one of pointers to them? Left out: what was said before
             or the manager or ``MODELS`` say.
         key: a name of the answer, so that one query can be cached twice, with two timeouts or two ``expire_on``. It is
@@ -121,20 +128,22 @@ def cache(
         depends_on: models, or labels such as ``"app.Model"``, of which any write ends the answer, though the query
             reads nothing of them.
 
-    What is left out of ``rows``, ``key``, ``key_prefix``, ``expire_on`` and ``depends_on`` stays as an earlier call or
-    the manager said.
+    What is left out of ``grace``, ``rows``, ``key``, ``key_prefix``, ``expire_on`` and ``depends_on`` stays as an earlier
+    call or the manager said.
 
     Raises:
         FieldError: for a path that leads to no field.
         ValueError: for another word in *expire_on*.
 
-    Source: cachebot's ``.cache()`` (CB-2, CB-4), ormcache's (OC-5, OC-8, OC-9, OC-15, OC-16).
+    Source: cachebot's ``.cache()`` (CB-2, CB-4), ormcache's (OC-5, OC-8, OC-9, OC-15, OC-16, OC-18).
     """
     check_fields(queryset.model, fields)
     policy = policy_of(queryset)
     said: dict[str, Any] = {"on": True, "action": None, "watch": replace(policy.watch, fields=fields)}
     if timeout is not UNSAID:
         said |= {"timeout": seconds(timeout), "has_timeout": True}
+    if grace is not UNSAID:
+        said["grace"] = seconds(grace)
     if rows is not None:
         said["rows"] = rows
     terms = on_terms(policy.terms, key=key, key_prefix=key_prefix, expire_on=expire_on, depends_on=depends_on)

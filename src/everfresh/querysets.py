@@ -63,7 +63,7 @@ def _on_one_database(read_it: _F) -> _F:
 @_on_one_database
 def cached_rows(queryset: QuerySet[Any], policy: Policy) -> list[Any]:
     """The results of *queryset*, as its ``_fetch_all`` would have found them."""
-    if policy.rows and (pointing := _pointing(queryset, policy)) is not None:
+    if policy.rows and policy.grace is None and (pointing := _pointing(queryset, policy)) is not None:
         if policy.action == "clean":
             drop(pointing.wanted(), connections[queryset.db])
             return []
@@ -162,7 +162,9 @@ def _planned(
 def _plan(
     queryset: QuerySet[Any], policy: Policy, form: str, expressions: Mapping[str, BaseExpression] | None = None
 ) -> Plan:
-    return plan(queryset.query, queryset.db, form, policy.timeout, expressions, policy.watch, policy.terms)
+    return plan(
+        queryset.query, queryset.db, form, policy.timeout, expressions, policy.watch, policy.terms, policy.grace
+    )
 
 
 def _pointing(queryset: QuerySet[Any], policy: Policy) -> Pointing | None:
@@ -239,7 +241,7 @@ def explain(queryset: QuerySet[Any]) -> Explanation:
     if rule is None:
         return Explanation(key="", reason=f"the settings exclude {queryset.model._meta.label}")
     policy = policy or with_rule(policy_of(queryset), rule)
-    pointing = _pointing(queryset, policy) if policy.rows else None
+    pointing = _pointing(queryset, policy) if policy.rows and policy.grace is None else None
     try:
         wanted = pointing.wanted() if pointing else [_plan(queryset, policy, "rows").wanted]
     except Uncacheable as refusal:

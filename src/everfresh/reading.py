@@ -12,17 +12,21 @@ import logging
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from random import random
+from struct import Struct
 from typing import Generic, TypeVar
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from everfresh import codec
+from everfresh import ages, codec
 from everfresh.clauses import Clauses
 from everfresh.conf import settings
 from everfresh.events import Outcome, Verified, emit
 from everfresh.exceptions import Unencodable
 from everfresh.journal import Journal, journal_of
+from everfresh.keys import digest
+from everfresh.naming import tag_names
 from everfresh.recording import Recording, computing, current_recording
 from everfresh.signals import stale_answer
 from everfresh.stores import NO_KEY, Store, current_store
@@ -61,6 +65,9 @@ class Wanted:
 
     timeout: float | None
     """Seconds; ``None`` is for ever, 0 stores nothing."""
+
+    grace: float | None = None
+    """Seconds for which it may be served when it is old, while another reader asks the database; ``None``: never."""
 
     is_exact: bool = True
     """Is it to be what the database would answer now? Not where ``expire_on`` lets it be older."""
@@ -103,15 +110,19 @@ def read(
     store = _store_for(wanted, connection)
     if store is None:
         return Answer(compute(), Outcome.BYPASS, "the transaction is broken")
+    old = None
     snapshot = None if fresh else store.read(wanted.key, wanted.names)
     if snapshot is not None and snapshot.entry is not None:
-        value = _valid(snapshot.entry, snapshot.versions, wanted.clauses, body)
+        ending = body if wanted.grace is None else _ending(body)
+        value = _valid(snapshot.entry, snapshot.versions, wanted.clauses, ending)
         if not isinstance(value, codec.Miss):
             if wanted.is_to_be_verified:
                 _verify(store, wanted, snapshot.versions, value, compute, body)
             _note(wanted, snapshot.versions)
             return Answer(value, Outcome.HIT)
-    return _fill(store, wanted, compute, body)
+        if wanted.grace is not None:
+            old = _old(wanted, wanted.grace, snapshot.entry, snapshot.versions, body)
+    return _fill(store, wanted, compute, body, old)
 
 
 def drop(wanted: Sequence[Wanted], connection: BaseDatabaseWrapper) -> None:
@@ -138,9 +149,8 @@ def _note_tables(recording: Recording, wanted: Wanted, timeout: float | None) ->
 
     Not the first one of a table: its version has to be of before the read, so it is taken now, for those to come.
     """
-    prefix = settings().prefix()
     tables = {Table(tag.database, tag.table) for tag in wanted.clauses.tags}
-    names = [f"{prefix}:t:{each.any.name}" for each in tables]
+    names = tag_names(each.any.name for each in tables)
     unknown = [name for name in names if name not in recording.versions]
     if not unknown:
         recording.note([frozenset({frozenset({name})}) for name in names], (), timeout)
@@ -192,9 +202,47 @@ def _verify(
         stale_answer.send(sender=None, event=event)
 
 
-def _fill(store: Store, wanted: Wanted, compute: Callable[[], T], body: Body[T]) -> Answer[T]:
+_end = Struct(">d")
+
+
+def _ending(body: Body[T], end: float = inf) -> Body[T]:
+    """*body*, with the *end* of its lifetime before it, though it is kept for longer; after that it is a miss."""
+
+    def decode(data: bytes | memoryview) -> T | codec.Miss:
+        if len(data) < _end.size or ages.is_over(_end.unpack_from(data)[0]):
+            return codec.MISS
+        return body.decode(data[_end.size :])
+
+    return Body(lambda value: _end.pack(end) + body.encode(value), decode, body.same)
+
+
+def _old(wanted: Wanted, grace: float, entry: bytes, live: tuple[bytes | None, ...], body: Body[T]) -> Answer[T] | None:
+    """The answer in *entry*, which is not what it should be, if it may be served all the same."""
+    versions, packed = codec.unpack_versions(entry, len(live)), codec.unpack_body(entry, len(live))
+    if versions is None or packed is None or len(packed) < _end.size:
+        return None
+    is_valid = not wanted.clauses.stale_between(versions, live)
+    stamp = digest([version or b"" for version in versions])
+    if not ages.may_still_serve(wanted.key, stamp, _end.unpack_from(packed)[0], grace, is_valid=is_valid):
+        return None
+    value = body.decode(packed[_end.size :])
+    return None if isinstance(value, codec.Miss) else Answer(value, Outcome.STALE, "another reader fills it")
+
+
+def _fill(
+    store: Store,
+    wanted: Wanted,
+    compute: Callable[[], T],
+    body: Body[T],
+    old: Answer[T] | None,
+) -> Answer[T]:
     limits = settings().limits
     fill = store.begin_fill(wanted.key, wanted.names, limits.lease_seconds)
+    if fill.lease is None and old is not None and not fill.is_down:
+        if (recording := current_recording()) is not None:
+            # What is computed from something old is nothing to keep.
+            recording.moved = True
+        return old
     _note(wanted, fill.versions)
     if fill.lease is None:
         with computing():
@@ -206,9 +254,14 @@ def _fill(store: Store, wanted: Wanted, compute: Callable[[], T], body: Body[T])
             value = compute()
         reason = _reason_not_to_store(wanted, fill.versions)
         if not reason:
+            lifetime = settings().lifetime(wanted.timeout)
+            if wanted.grace is not None:
+                end = ages.end_of(lifetime)
+                body = _ending(body, inf if end is None else end)
+                lifetime = None if lifetime is None else lifetime + wanted.grace
             entry, reason = _pack(value, fill.versions, body)
             if entry is not None:
-                store.fill(wanted.key, entry, fill.lease, settings().lifetime(wanted.timeout))
+                store.fill(wanted.key, entry, fill.lease, lifetime)
                 stored = True
     finally:
         if not stored:
@@ -252,10 +305,9 @@ class Moment:
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         journal = journal_of(connection)
-        alone = journal.in_transaction and (journal.reads_snapshot or not journal.is_empty)
         if connection.needs_rollback:
             raise Moved("the transaction is broken")
-        self._store: Store = journal.overlay() if alone else current_store()
+        self._store: Store = journal.overlay() if journal.answers_are_private else current_store()
         self._known: list[tuple[Wanted, tuple[bytes | None, ...]]] = []
         self._is_settled = True
 

@@ -18,6 +18,7 @@ from django.db import connections
 from django.db.models import QuerySet
 
 from everfresh import ages, codec
+from everfresh.bounded import Bounded
 from everfresh.conf import settings
 from everfresh.databases import logical_database, point_of_view
 from everfresh.events import Outcome, Read, emit
@@ -25,6 +26,7 @@ from everfresh.exceptions import Unencodable
 from everfresh.flights import Landing, board, is_ours, land
 from everfresh.journal import journal_of
 from everfresh.keys import digest, encode
+from everfresh.naming import tag_names
 from everfresh.reading import Answer
 from everfresh.recording import Dependencies, Named, Recording, current_recording, recording
 from everfresh.steps import Awaiting, Blocking, Steps, run
@@ -60,7 +62,7 @@ _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.005, 0.1
 _warned: set[str] = set()
 """What was warned of: once is enough."""
 
-_names: dict[str, tuple[str, ...]] = {}
+_names: Bounded[str, tuple[str, ...]] = Bounded(_REMEMBERED)
 """The tags of the entries seen last, by key: without them a hit costs a second look at the store."""
 
 
@@ -143,8 +145,7 @@ def reason_to_bypass() -> str:
     if not settings().enabled or is_disabled():
         return "the cache is switched off"
     for connection in connections.all(initialized_only=True):
-        journal = journal_of(connection)
-        if journal.in_transaction and (journal.reads_snapshot or not journal.is_empty):
+        if journal_of(connection).answers_are_private:
             return "a transaction has written, or reads a snapshot"
     return ""
 
@@ -227,7 +228,7 @@ def _stored(
     body: bytes,
     live: dict[str, bytes | None],
 ) -> _Stored | None:
-    _remember(_names, key, head.names)
+    _names[key] = head.names
     value = codec.unpack_any(body, key, _secrets())
     if isinstance(value, codec.Miss):
         return None
@@ -428,7 +429,7 @@ class _Reading:
         if lifetime is not None and computation.grace is not None:
             lifetime += computation.grace
         current_store().fill(self.key, entry, lease or b"", lifetime)
-        _remember(_names, self.key, dependencies.names)
+        _names[self.key] = dependencies.names
         return "", _stamp(head, versions)
 
 
@@ -491,8 +492,7 @@ def _of_tags(tags: Iterable[str]) -> list[Named]:
 
 
 def _named(tags: Iterable[str]) -> list[str]:
-    prefix = settings().prefix()
-    return [f"{prefix}:t:{named(tag).name}" for tag in tags]
+    return list(tag_names(named(tag).name for tag in tags))
 
 
 def _databases() -> str:
@@ -506,9 +506,3 @@ def _secrets() -> list[str]:
         if settings().pickle
         else []
     )
-
-
-def _remember(memory: dict[str, Any], key: str, value: object) -> None:
-    if len(memory) >= _REMEMBERED:
-        memory.pop(next(iter(memory)), None)
-    memory[key] = value

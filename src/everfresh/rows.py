@@ -27,6 +27,7 @@ from everfresh.conf import settings
 from everfresh.events import Outcome
 from everfresh.exceptions import RowsMissing, Uncacheable
 from everfresh.keys import digest
+from everfresh.naming import entry_key
 from everfresh.queries.bodies import POINTERS, ROWS, Pointers
 from everfresh.queries.families import family_of
 from everfresh.queries.layouts import Layout, Part, layout_of
@@ -53,9 +54,6 @@ class Pointing:
     keys: Sequence[Any] | None
     """The primary keys asked for, where the query asks for nothing else."""
 
-    pointers: QuerySet[Any]
-    """The query of the list: what its keys depend on, and nothing that other columns of the rows do."""
-
     listed: Plan | None
     """The list's entry."""
 
@@ -75,8 +73,9 @@ class Pointing:
         using = queryset.db
         # What depends on other models has to have an entry that can.
         keys = None if terms.depends_on else _keys_asked_for(queryset)
-        pointers = queryset.values_list("pk", *queryset.query.annotation_select)
-        listed = None if keys is not None else plan(pointers.query, using, "pointers", timeout, None, watch, terms)
+        listed = None
+        if keys is None:
+            listed = plan(_pointers_of(queryset).query, using, "pointers", timeout, None, watch, terms)
         begins = family_of(queryset.model, using).shape if listed is None else listed.shape
         for key in keys or ():
             family_of(queryset.model, using).name(key)
@@ -84,7 +83,7 @@ class Pointing:
         layout = layout_of(compiler_of(queryset, shape))
         for part in layout.parts:
             family_of(part.model, using)
-        return cls(queryset, timeout, using, keys, pointers, listed, shape, layout)
+        return cls(queryset, timeout, using, keys, listed, shape, layout)
 
     def instances(self, *, fresh: bool = False) -> Answer[list[Any]]:
         """What the queryset would have found.
@@ -153,7 +152,8 @@ class Pointing:
 
     def _pointers(self, moment: Moment, wanted: Wanted) -> Rows | None:
         """The whole list; ``None`` where a part of it is not there."""
-        [head] = moment.look([wanted], POINTERS, lambda _: [self._split(wanted, query_rows(self.pointers))[0]])
+        queryset = self.queryset
+        [head] = moment.look([wanted], POINTERS, lambda _: [self._split(wanted, query_rows(_pointers_of(queryset)))[0]])
         if isinstance(head, Miss):
             return None
         if not head.further:
@@ -227,7 +227,12 @@ def _further(wanted: Wanted, head: Pointers) -> list[Wanted]:
     """The entries in which the list goes on that begins with *head*."""
     names = [digest(f"{wanted.key} {head.identity.hex()} {number}".encode()) for number in range(head.further)]
     # Not verified: without an order, the database may put other rows here each time.
-    return [replace(wanted, key=f"{settings().prefix()}:c:{name}", is_exact=False) for name in names]
+    return [replace(wanted, key=entry_key("c", name), is_exact=False) for name in names]
+
+
+def _pointers_of(queryset: QuerySet[Any]) -> QuerySet[Any]:
+    """The query of the list: what its keys depend on, and nothing that other columns of the rows do."""
+    return queryset.values_list("pk", *queryset.query.annotation_select)
 
 
 def _refuse(queryset: QuerySet[Any]) -> None:

@@ -32,6 +32,7 @@ __all__ = [
     "describe",
     "every_table",
     "forget_tables",
+    "is_watched",
     "table",
     "table_of",
     "tables_by_name",
@@ -312,14 +313,20 @@ def every_table(vendor: str) -> Iterator[Facts]:
             yield facts
 
 
+def is_watched(name: str, vendor: str) -> bool:
+    """Can any entry depend on the table called *name*?"""
+    facts = _described(name, vendor)
+    return facts is not None and not facts.excluded
+
+
 @cache
-def tables_by_name(vendor: str) -> Mapping[str, tuple[str, ...]]:
-    """The tables that are not excluded, by the casefolded name that SQL text gives them: without schema and quotes."""
+def tables_by_name() -> Mapping[str, tuple[str, ...]]:
+    """All tables, by the casefolded name that SQL text gives them: without schema and quotes."""
     known: dict[str, list[str]] = {}
-    for facts in every_table(vendor):
+    for name in _by_table():
         # A table named 'schema"."name' is quoted twice by those who place it in a schema.
-        last = facts.name.rpartition('"."')[2].strip('"')
-        known.setdefault(last.casefold(), []).append(facts.name)
+        last = name.rpartition('"."')[2].strip('"')
+        known.setdefault(last.casefold(), []).append(name)
     return {name: tuple(same) for name, same in known.items()}
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import FieldDoesNotExist
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.models import F
+from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoAssertNumQueries
 
 from everfresh.methods import cached_method, decorated, denormalized_field
@@ -291,6 +292,16 @@ def test_unsaved_instances_share_nothing() -> None:
     assert Author(first_name="C", last_name="D").full_name() == "C D"
 
 
+def test_denormalized_field_is_computed_once(author: Author) -> None:
+    """At each save, the first one included; whoever publishes the row later computes it then."""
+    post = Post(author=author, title="One", slug="one")
+    for publish in (post.save, post.save, post.publish):
+        with CaptureQueriesContext(connection) as queries:
+            publish()
+        counts = [query for query in queries.captured_queries if "published_comment" in query["sql"]]
+        assert len(counts) == 1
+
+
 @pytest.mark.seeds("CM-14")
 def test_argument_without_a_key(author: Author) -> None:
     """Is a clear error."""
@@ -419,7 +430,38 @@ def test_rows_written_tells_what_was_committed(author: Author) -> None:
     assert told == [{"published_author": {author.pk}, "published_badge": {5}}, {"published_author": None}]
 
 
-def test_connection_that_no_alias_leads_to(categories: None, caplog: pytest.LogCaptureFixture) -> None:
-    """Django drops test databases by one. What is written there is nobody's to publish."""
-    rows_written.send_robust(sender=None, using="__no_db__", tables={"published_category": None})
+def test_connection_that_no_alias_leads_to(caplog: pytest.LogCaptureFixture) -> None:
+    """Django drops test databases by one. What is written there is told to nobody: nobody reads by it."""
+    told: list[Any] = []
+
+    def note(**news: Any) -> None:
+        told.append(news)
+
+    rows_written.connect(note)
+    nobody_s = connection.copy("__no_db__")
+    try:
+        with nobody_s.cursor() as cursor:
+            cursor.execute("DELETE FROM published_category WHERE id = 5")
+    finally:
+        nobody_s.close()
+        rows_written.disconnect(note)
+    assert told == []
     assert caplog.records == []
+
+
+def test_write_that_failed_is_told_to_nobody(author: Author) -> None:
+    """Not with the next one either."""
+    told: list[dict[str, Any]] = []
+
+    def note(tables: dict[str, Any], **_: Any) -> None:
+        told.append(tables)
+
+    rows_written.connect(note)
+    try:
+        with pytest.raises(DatabaseError), connection.cursor() as cursor:
+            cursor.execute("UPDATE published_badge SET nothing = 1")
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE published_author SET first_name = 'x'")
+    finally:
+        rows_written.disconnect(note)
+    assert told == [{"published_author": None}]

@@ -158,6 +158,16 @@ def test_a_pending_writer_keeps_rows_from_being_stored(schedule: Schedule) -> No
     assert "new" == shown()[0][0]
 
 
+def test_nothing_is_stored_that_nobody_could_read(schedule: Schedule) -> None:
+    """What is read while a writer is about to commit matches no version ever: to store it would be a trip in vain."""
+    writer = schedule.writer(rename).to("commit")
+    reader = schedule.reader(lambda: Book.objects.cache(rows=True).get(pk=2).title)
+
+    assert "2" == reader.finish()
+    assert ["read", "begin_fill", "compute"] == reader.passed
+    writer.finish()
+
+
 def test_two_writers_of_two_models(schedule: Schedule) -> None:
     """A reader that sees a book after its write does not show it with an author from before that write."""
     shown()

@@ -138,6 +138,20 @@ def test_rows_by_key_need_no_list(costs: Costs, read: Callable[[], Any]) -> None
     assert truth(read) == costs.result
 
 
+def test_work_of_rows_by_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No query of a list is made where none is wanted."""
+    monkeypatch.delattr(QuerySet, "values_list")
+
+    assert Pointing.of(Book.objects.filter(pk=1), None).listed is None
+
+
+def test_layouts_are_worked_out_once() -> None:
+    """What queries select that differ in their values only is laid out in the same way."""
+    one, other = (Pointing.of(Book.objects.filter(author_id=author), None) for author in (1, 2))
+
+    assert one.layout is other.layout
+
+
 @pytest.mark.seeds("OC-19")
 def test_rows_by_several_keys(costs: Costs) -> None:
     """Some rows by their keys: one query for those that are not there, those that never were included."""

@@ -11,23 +11,23 @@ KEYS = "tests/queries/test_keys_never_shared.py"
 MUTANTS = [
     Mutant(
         rule="the namespace is part of a key",
-        file="queries/plan.py",
-        old='        key=f"{prefix}:q:{found.identity}{clauses.digest}",',
-        new='        key=f"q:{found.identity}{clauses.digest}",',
+        file="naming.py",
+        old='    return f"{settings().prefix()}:{kind}:{digest}"',
+        new='    return f"{kind}:{digest}"',
         tests="tests/test_policies.py",
     ),
     Mutant(
         rule="the namespace is part of a tag's name",
-        file="writing/capture.py",
-        old='    return [f"{prefix}:t:{tag.name}" for tag in moved]',
-        new='    return [f"t:{tag.name}" for tag in moved]',
+        file="naming.py",
+        old='f"{prefix}:t:{name}"',
+        new='f"t:{name}"',
         tests="tests/test_policies.py",
     ),
     Mutant(
         rule="the clauses are part of a key",
         file="queries/plan.py",
-        old='        key=f"{prefix}:q:{found.identity}{clauses.digest}",',
-        new='        key=f"{prefix}:q:{found.identity}",',
+        old='f"{found.identity}{clauses.digest}")',
+        new='found.identity)',
         tests="tests/test_clauses.py",
     ),
     Mutant(

@@ -168,8 +168,8 @@ MUTANTS = [
     Mutant(
         rule="an entry lives as long as it was said to",
         file="reading.py",
-        old="fill.lease, settings().lifetime(wanted.timeout))",
-        new="fill.lease, None)",
+        old="entry, fill.lease, lifetime)",
+        new="entry, fill.lease, None)",
         tests=READING,
     ),
     Mutant(

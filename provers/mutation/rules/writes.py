@@ -190,8 +190,8 @@ MUTANTS = [
     Mutant(
         rule="the database's own cascades count",
         file="writing/capture.py",
-        old="        for name in changed_by_database(statement.model):",
-        new="        for name in ():",
+        old="statement.under_way(besides)",
+        new="statement.under_way()",
         tests=f"{MATRIX}[database_cascade] {MATRIX}[database_cascade_queryset] {MATRIX}[database_cascade_raw_delete]",
     ),
     Mutant(
@@ -212,8 +212,8 @@ MUTANTS = [
     Mutant(
         rule="writes invalidate also where reads are disabled",
         file="writing/capture.py",
-        old="    if not moved:\n        return []",
-        new="    if not moved or not settings().enabled:\n        return []",
+        old="    if not moved:\n        return ()",
+        new="    if not moved or not settings().enabled:\n        return ()",
         tests="tests/test_policies.py",
     ),
 ]

@@ -13,11 +13,12 @@ from django.core.signals import setting_changed
 from django.db import connections
 from django.db.models import Model, QuerySet
 
+from everfresh.bounded import Bounded
 from everfresh.clauses import Clauses
-from everfresh.conf import settings
 from everfresh.databases import logical_database, may_lag, point_of_view
 from everfresh.exceptions import Uncacheable
 from everfresh.keys import digest, encode
+from everfresh.naming import entry_key, tag_names
 from everfresh.queries.dependencies import derive
 from everfresh.queries.fingerprint import fingerprint
 from everfresh.queries.layouts import Layout, layout_of
@@ -43,7 +44,7 @@ class Family:
     outline: Outline
 
     def __post_init__(self) -> None:
-        self._memory: dict[object, tuple[str, Clauses]] = {}
+        self._memory = Bounded[object, tuple[str, Clauses]](_REMEMBERED)
 
     def wanted(self, key: Any, timeout: float | None) -> Wanted:
         """The entry of the row whose primary key is *key*.
@@ -56,17 +57,9 @@ class Family:
         if found is None:
             clauses = self.outline.clauses([(name,)])
             found = f"{self.shape}{digest(encode(name))}{clauses.digest}", clauses
-            if len(self._memory) >= _REMEMBERED:
-                self._memory.pop(next(iter(self._memory)), None)
             self._memory[name] = found
-        prefix = settings().prefix()
         identity, clauses = found
-        return Wanted(
-            key=f"{prefix}:r:{identity}",
-            clauses=clauses,
-            names=tuple([f"{prefix}:t:{tag}" for tag in clauses.names]),
-            timeout=timeout,
-        )
+        return Wanted(key=entry_key("r", identity), clauses=clauses, names=tag_names(clauses.names), timeout=timeout)
 
     def name(self, key: Any) -> object:
         """The one name of all values that mean the same primary key."""
@@ -91,11 +84,10 @@ class Family:
         except KeyError:
             return None, None
 
-    def fences(self) -> list[str]:
+    def fences(self) -> tuple[str, ...]:
         """The names of the tags that move with every write to any table of the model."""
-        prefix = settings().prefix()
         places = {Table(tag.database, tag.table) for tag in self.outline.clauses([((),)]).tags}
-        return [f"{prefix}:t:{place.any.name}" for place in sorted(places)]
+        return tag_names(place.any.name for place in sorted(places))
 
     def fetch(self, keys: Sequence[Any]) -> list[Rows]:
         """Ask the database for the rows with these primary keys: of each, its row in a list, or nothing."""

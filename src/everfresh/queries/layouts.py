@@ -77,11 +77,18 @@ class Layout:
 
 
 def layout_of(compiler: SQLCompiler) -> Layout:
-    """The layout of the rows of a compiler that is set up.
+    """The layout of the rows of a compiler that is set up. It is worked out once for each compiler.
 
     Raises:
         Uncacheable: where the rows cannot be put together from rows of models.
     """
+    layout: Layout | None = compiler.__dict__.get("_everfresh_layout")
+    if layout is None:
+        layout = compiler.__dict__["_everfresh_layout"] = _layout(compiler)
+    return layout
+
+
+def _layout(compiler: SQLCompiler) -> Layout:
     made: Any = compiler
     if made.klass_info is None:
         raise Uncacheable("it selects no instances")

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any
 
 from django.core.signals import setting_changed
 from django.db.models.expressions import BaseExpression, Value
 from django.db.models.sql import Query
 
+from everfresh.bounded import Bounded
 from everfresh.clauses import Clauses
-from everfresh.conf import settings
 from everfresh.databases import logical_database, may_lag, point_of_view
 from everfresh.exceptions import Uncacheable
+from everfresh.naming import entry_key, tag_names
 from everfresh.queries.dependencies import derive
 from everfresh.queries.fingerprint import Fingerprint, fingerprint
 from everfresh.queries.outlines import Outline
@@ -25,8 +26,6 @@ from everfresh.queries.watching import EVERYTHING, Watch
 from everfresh.reading import Wanted
 
 __all__ = ["Plan", "plan"]
-
-T = TypeVar("T")
 
 _REMEMBERED = 4_096
 """Queries whose clauses one process keeps at hand; a query not among them is compiled once more."""
@@ -46,10 +45,10 @@ class Plan:
     """What the query has in common with all that differ from it in free values only."""
 
 
-_memory: dict[str, Clauses | _Refused] = {}
+_memory = Bounded[str, Clauses | _Refused](_REMEMBERED)
 """By identity."""
 
-_outlines: dict[str, Outline] = {}
+_outlines = Bounded[str, Outline](_REMEMBERED)
 """By shape."""
 
 
@@ -61,6 +60,7 @@ def plan(
     aggregates: Mapping[str, BaseExpression] | None = None,
     watch: Watch = EVERYTHING,
     terms: Terms = PLAIN,
+    grace: float | None = None,
 ) -> Plan:
     """The entry for the answer of *query*.
 
@@ -72,6 +72,7 @@ def plan(
         aggregates: unresolved expressions by name, for the form "aggregate".
         watch: which of its conditions count.
         terms: what else was said of the answer.
+        grace: seconds for which it may be served when it is old; ``None``: never.
 
     Raises:
         Uncacheable: with the reason.
@@ -84,24 +85,19 @@ def plan(
         clauses = _clauses(found, query, using, form, aggregates or {}, watch)
         if isinstance(clauses, Clauses):
             clauses = terms.applied(clauses, query.get_meta().model, using)
-        _remember(_memory, found.identity, clauses)
+        _memory[found.identity] = clauses
     if isinstance(clauses, _Refused):
         raise Uncacheable(clauses.reason)
-    prefix = settings().prefix()
     wanted = Wanted(
-        key=f"{prefix}:q:{found.identity}{clauses.digest}",
+        # What may be served when it is old tells its end, which others would not understand.
+        key=entry_key("q" if grace is None else "g", f"{found.identity}{clauses.digest}"),
         clauses=clauses,
-        names=tuple([f"{prefix}:t:{name}" for name in clauses.names]),
+        names=tag_names(clauses.names),
         timeout=timeout,
+        grace=grace,
         is_exact=terms.is_exact,
     )
     return Plan(wanted, found.shape)
-
-
-def _remember(memory: dict[str, T], name: str, value: T) -> None:
-    if len(memory) >= _REMEMBERED:
-        memory.pop(next(iter(memory)), None)
-    memory[name] = value
 
 
 def _refuse_modes(query: Query, using: str) -> None:
@@ -134,7 +130,7 @@ def _clauses(
             # the connection's failure.
             raise Uncacheable(f"Django cannot compile it: {error!r}") from error
         if outline.is_shared:
-            _remember(_outlines, found.shape, outline)
+            _outlines[found.shape] = outline
     return outline.clauses(found.free)
 
 

@@ -16,6 +16,8 @@ from django.db.models import QuerySet
 from django.db.models.sql import Query
 from django.db.models.sql.compiler import SQLCompiler
 
+from everfresh.bounded import Bounded
+
 __all__ = ["Rows", "compiler_of", "detached", "query_rows", "replay"]
 
 Rows = list[tuple[Any, ...]]
@@ -50,13 +52,14 @@ def replay(queryset: QuerySet[Any], rows: Callable[[], Rows], shape: str) -> lis
 def compiler_of(queryset: QuerySet[Any], shape: str) -> SQLCompiler:
     """A compiler of *queryset*, set up, that was perhaps made for another one of its *shape*."""
     # On the connection, whose time zone and converters it uses, and which one thread uses at a time.
-    remembered: dict[str, SQLCompiler] = connections[queryset.db].__dict__.setdefault("_everfresh_compilers", {})
+    own = connections[queryset.db].__dict__
+    remembered: Bounded[str, SQLCompiler] | None = own.get("_everfresh_compilers")
+    if remembered is None:
+        remembered = own["_everfresh_compilers"] = Bounded(_REMEMBERED)
     compiler = remembered.get(shape)
     if compiler is None:
         compiler = detached(queryset.query).get_compiler(queryset.db)
         compiler.setup_query()
-        if len(remembered) >= _REMEMBERED:
-            remembered.pop(next(iter(remembered)), None)
         remembered[shape] = compiler
     return compiler
 

@@ -20,8 +20,9 @@ from django.db.models.sql.compiler import SQLDeleteCompiler, SQLInsertCompiler, 
 from everfresh.conf import settings
 from everfresh.events import Invalidated, emit
 from everfresh.journal import journal_of
+from everfresh.naming import tag_names
 from everfresh.signals import rows_written
-from everfresh.tables import Facts, Uncertain, canonical, describe, table, table_of
+from everfresh.tables import Facts, Uncertain, canonical, describe, is_watched, table, table_of
 from everfresh.tags import Kind, Tag
 from everfresh.writing.images import (
     Image,
@@ -40,17 +41,17 @@ __all__ = ["announce", "capture_delete", "capture_insert", "capture_update", "ch
 T = TypeVar("T")
 
 
-def announce(connection: BaseDatabaseWrapper, name: str, moved: Iterable[Tag]) -> list[str]:
+def announce(connection: BaseDatabaseWrapper, name: str, moved: Iterable[Tag]) -> tuple[str, ...]:
     """The store's names of the tags that one statement on the table called *name* moves."""
     moved = list(moved)
     if not moved:
-        return []
+        return ()
     whole = any(tag.kind is Kind.EPOCH for tag in moved)
     emit(Invalidated(name, len(moved), whole=whole))
-    if rows_written.receivers:
+    # Nobody reads by a connection that no alias leads to, as the one by which Django drops test databases.
+    if rows_written.receivers and connection.alias in connections.settings:
         journal_of(connection).note_rows(name, None if whole else _keys(connection, name, moved))
-    prefix = settings().prefix()
-    return [f"{prefix}:t:{tag.name}" for tag in moved]
+    return tag_names(tag.name for tag in moved)
 
 
 def _keys(connection: BaseDatabaseWrapper, name: str, moved: Iterable[Tag]) -> set[object] | None:
@@ -79,8 +80,7 @@ class _Statement:
     @property
     def is_watched(self) -> bool:
         """Can any entry depend on this table?"""
-        facts = self.facts or describe(self.name, self.connection.vendor)
-        return facts is not None and not facts.excluded
+        return is_watched(self.name, self.connection.vendor)
 
     def record(self, moved: Iterable[Tag]) -> None:
         if self.journal.in_transaction:
@@ -90,15 +90,25 @@ class _Statement:
         self.record(whole_table(self.place))
 
     @contextmanager
-    def under_way(self) -> Iterator[None]:
-        """In a transaction, and with its own SQL known to the cursor as captured."""
-        with self._in_transaction(), self._known_sql():
+    def under_way(self, others: Iterable[str] = ()) -> Iterator[None]:
+        """In a transaction, and with its own SQL known to the cursor as captured.
+
+        Args:
+            others: tables whose rows the database itself changes along with those of this one.
+        """
+        with self._in_transaction(others), self._known_sql():
+            if self.journal.in_transaction:
+                self.journal.record(self._announce_whole(others))
             try:
                 yield
             except BaseException:
                 # It may have been executed before something raised, and somebody may catch that and commit.
                 self.record_whole_table()
                 raise
+
+    def _announce_whole(self, names: Iterable[str]) -> list[str]:
+        alias = self.connection.alias
+        return [tag for name in names for tag in announce(self.connection, name, whole_table(table(alias, name)))]
 
     @contextmanager
     def _known_sql(self) -> Iterator[None]:
@@ -123,13 +133,13 @@ class _Statement:
             del known[at:]
 
     @contextmanager
-    def _in_transaction(self) -> Iterator[None]:
+    def _in_transaction(self, others: Iterable[str]) -> Iterator[None]:
         connection = self.connection
         if self.journal.in_transaction:
             yield
         elif connection.alias not in connections.settings or connections[connection.alias] is not connection:
             # A copy of a connection, which atomic() cannot find by its alias: the statement is its own COMMIT.
-            with self.journal.writing(announce(self.connection, self.name, whole_table(self.place))):
+            with self.journal.writing(self._announce_whole([self.name, *others])):
                 yield
         else:
             block = transaction.atomic(using=connection.alias, savepoint=False)
@@ -330,13 +340,13 @@ def _pin_to_rows(connection: BaseDatabaseWrapper, query: Any, rows: dict[Key, Im
 def capture_delete(compiler: SQLDeleteCompiler, run: Callable[[], T], count: Callable[[T], int | None]) -> T:
     """Run a DELETE and record the rows that are gone, and those that the database removes or changes with them."""
     statement = _Statement(compiler, compiler.connection.vendor)
-    if not statement.is_watched:
+    vendor = statement.connection.vendor
+    besides = {name for name in changed_by_database(statement.model) if is_watched(name, vendor)}
+    if not statement.is_watched and not besides:
         return run()
-    with statement.under_way():
-        for name in changed_by_database(statement.model):
-            statement.journal.record(
-                announce(statement.connection, name, whole_table(table(statement.connection.alias, name)))
-            )
+    with statement.under_way(besides):
+        if not statement.is_watched:
+            return run()
         if statement.facts is None:
             statement.record_whole_table()
             return run()

@@ -13,7 +13,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from everfresh.journal import Journal, has_begun, journal_of
 from everfresh.recording import note_untracked
-from everfresh.tables import describe, table, tables_by_name
+from everfresh.tables import describe, is_watched, table, tables_by_name
 from everfresh.writing.capture import announce, changed_by_database
 from everfresh.writing.images import whole_table
 from everfresh.writing.statements import Control, Effect, effect_of
@@ -108,12 +108,14 @@ def _is_begun(connection: BaseDatabaseWrapper, text: str, effect: Effect, journa
 def written(connection: BaseDatabaseWrapper, names: Iterable[str] | None) -> Iterator[None]:
     """Around SQL that writes the tables called *names* (casefolded; ``None``: any table), rows unknown."""
     journal = journal_of(connection)
-    known = tables_by_name(connection.vendor)
+    known = tables_by_name()
     if names is None:
-        found = sorted({name for same in known.values() for name in same})
+        found = {name for same in known.values() for name in same}
     else:
-        found = sorted(_with_cascades({name for given in names for name in known.get(given, ())}, connection.vendor))
-    moved = [announce(connection, name, whole_table(table(connection.alias, name))) for name in found]
+        # Of a table that is excluded, too, the database may cascade to one that is not.
+        found = _with_cascades({name for given in names for name in known.get(given, ())}, connection.vendor)
+    watched = [name for name in sorted(found) if is_watched(name, connection.vendor)]
+    moved = [announce(connection, name, whole_table(table(connection.alias, name))) for name in watched]
     with journal.writing(chain.from_iterable(moved)):
         yield
 

@@ -10,8 +10,8 @@ from django.apps import apps
 from django.db import DEFAULT_DB_ALIAS, connections, router
 from django.db.models import Model, QuerySet
 
-from everfresh.conf import settings
 from everfresh.journal import journal_of
+from everfresh.naming import tag_names
 from everfresh.tables import Facts, Uncertain, canonical, every_table, table, table_of
 from everfresh.tags import Table, Tag, named
 from everfresh.writing.capture import announce
@@ -64,9 +64,8 @@ def invalidate_tags(*names: str, using: str | None = None) -> None:
         if not isinstance(name, str):
             raise TypeError(f"A tag is named by a string, not {name!r}.")
     if names:
-        prefix = settings().prefix()
         # The tag without a name moves with every other one.
-        moved = [f"{prefix}:t:{named(name).name}" for name in ("", *names)]
+        moved = tag_names(named(name).name for name in ("", *names))
         with journal_of(connections[using or DEFAULT_DB_ALIAS]).writing(moved):
             pass
 

@@ -13,6 +13,7 @@ from django.db.models import Model
 from everfresh import invalidate
 from everfresh.conf import settings
 from everfresh.keys import digest, encode
+from everfresh.naming import entry_key
 from everfresh.recorded import Computation, read_recorded
 
 __all__ = ["fetch_instances", "fetch_objects", "flush_cache", "get_many_by_key"]
@@ -46,12 +47,11 @@ def fetch_objects(
         db_func: asks the database for one item.
         items: any that are hashable.
     """
-    conf = settings()
     found = {}
     for item in items:
         name = digest(encode(("cachebot.fetch_objects", key_func(item))))
         try:
-            computation = Computation(key=f"{conf.prefix()}:f:{name}", timeout=conf.timeout)
+            computation = Computation(key=entry_key("f", name), timeout=settings().timeout)
             answer = read_recorded(computation, partial(db_func, item))
         except ObjectDoesNotExist:
             continue

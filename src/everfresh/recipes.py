@@ -1,0 +1,191 @@
+"""What is said of a memoized function, and what follows for each call of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from inspect import Parameter, Signature, signature
+from typing import Any
+
+import django
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
+from django.db import router
+
+from everfresh.calls import Call, arguments, describe, identify, name_arguments
+from everfresh.conf import seconds, settings
+from everfresh.exceptions import Uncacheable
+from everfresh.keys import digest, encode
+from everfresh.queries.terms import ModelName, any_write
+from everfresh.recorded import Computation
+from everfresh.recording import Named
+
+__all__ = ["Recipe", "TagsGiven"]
+
+TagsGiven = str | Iterable[Any] | Callable[[Call], Any] | Callable[[Call, Any], Any] | None
+"""Names, or a function that gives them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What is said of one function."""
+
+    function: Callable[..., Any]
+    signature: Signature
+    label: str
+    identity: Any
+    """What tells the function from others in keys."""
+
+    key: Callable[[Call], str] | None
+    tags: Callable[[Call], Any] | None
+    result_tags: Callable[[Call, Any], Any] | None
+    timeout: float | None
+    """Seconds; ``None`` is for ever."""
+
+    grace: float | None
+    """Seconds; ``None``: nothing old is served."""
+
+    skip: bool | Callable[[Call], bool]
+    on_hit: Callable[[str, Any, Call], object] | None
+    on_miss: Callable[[str, Call], object] | None
+    depends_on: tuple[ModelName, ...] | None
+    """``None``: nothing was said of what cannot be followed."""
+
+    is_generator: bool
+
+    @classmethod
+    def of(
+        cls,
+        function: Callable[..., Any],
+        *,
+        tags: TagsGiven,
+        timeout: float | timedelta | None,
+        grace: float | timedelta | None,
+        depends_on: Iterable[ModelName] | None,
+        label: str | None,
+        **said: Any,
+    ) -> Recipe:
+        """What is said of *function*, as people say it."""
+        found, identity = (label, label) if label is not None else identify(function)
+        by_result = callable(tags) and _takes_two(tags)
+        return cls(
+            function=function,
+            signature=signature(function),
+            label=found,
+            identity=identity,
+            tags=None if by_result else _gives(tags),
+            result_tags=tags if by_result else None,  # type: ignore[arg-type]
+            timeout=seconds(timeout),
+            grace=seconds(grace),
+            depends_on=None if depends_on is None else tuple(depends_on),
+            **said,
+        )
+
+    def call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call:
+        """The call with these arguments."""
+        return Call(self.signature.bind(*args, **kwargs))
+
+    def is_skipped(self, call: Call) -> bool:
+        """Has *call* nothing to do with the cache?"""
+        return bool(self.skip(call)) if callable(self.skip) else self.skip
+
+    def name(self, call: Call) -> str:
+        """What the result of *call* is called.
+
+        Raises:
+            TypeError: when it has no key.
+        """
+        return self._names(call)[0]
+
+    def computation(self, call: Call) -> Computation:
+        """How the result of *call* is cached.
+
+        Raises:
+            TypeError: when it has no key, or a tag is no string.
+            ImproperlyConfigured: when it is to depend on a model that the settings exclude.
+        """
+        name, key = self._names(call)
+        return Computation(
+            key=f"{settings().prefix()}:f:{key}",
+            label=self.label,
+            name=name,
+            timeout=self.timeout,
+            grace=self.grace,
+            tags=() if self.tags is None else self._flat(self.tags(call)),
+            also=tuple(self._declared()),
+            is_declared=self.depends_on is not None,
+            result_tags=None if self.result_tags is None else partial(self._result_tags, call),
+            refresh_later=partial(self._refresh_later, call) if _has_tasks() else None,
+        )
+
+    def _names(self, call: Call) -> tuple[str, str]:
+        if self.key is None:
+            named = name_arguments(self.label, call)
+            return describe(self.label, named), digest(encode([self.identity, *named.items()]))
+        text = self.key(call)
+        if not isinstance(text, str) or not text:  # type: ignore[redundant-expr]
+            raise TypeError(f"key= of {self.label} gave {text!r}, where it takes a text that is not empty.")
+        text = str.__str__(text)
+        return text.encode("utf-8", "backslashreplace").decode(), digest(encode([self.identity, text]))
+
+    def _result_tags(self, call: Call, result: Any) -> tuple[str, ...]:
+        assert self.result_tags is not None  # noqa: S101
+        return self._flat(self.result_tags(call, result))
+
+    def _flat(self, given: Any) -> tuple[str, ...]:
+        tags = dict.fromkeys(_leaves(given))
+        for tag in tags:
+            if not isinstance(tag, str):
+                raise TypeError(f"tags= of {self.label} gave {tag!r}, where a tag is a string.")
+        return tuple(map(str.__str__, tags))
+
+    def _declared(self) -> Iterator[Named]:
+        prefix = settings().prefix()
+        for given in self.depends_on or ():
+            model = apps.get_model(given) if isinstance(given, str) else given
+            try:
+                declared = any_write([model], router.db_for_read(model))
+            except Uncacheable as refusal:
+                raise ImproperlyConfigured(
+                    f"depends_on= of {self.label} names {model._meta.label}: {refusal.reason}. Take it out of "
+                    f"EVERFRESH['EXCLUDE'] and MODELS, or out of depends_on."
+                ) from None
+            yield from declared.named([f"{prefix}:t:{name}" for name in declared.names])
+
+    def _refresh_later(self, call: Call, _lease: bytes) -> bool:
+        from everfresh.refreshing import enqueue, find
+
+        path = f"{self.function.__module__}:{self.function.__qualname__}"
+        return getattr(find(path), "_recipe", None) is self and enqueue(path, arguments(call))
+
+
+def _has_tasks() -> bool:
+    return settings().refresh_tasks is not None and django.VERSION >= (6, 0)
+
+
+def _leaves(given: Any) -> Iterator[Any]:
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        if given is not None:
+            yield given
+    else:
+        for each in given:
+            yield from _leaves(each)
+
+
+def _gives(tags: Any) -> Callable[[Call], Any] | None:
+    if tags is None or callable(tags):
+        return tags  # type: ignore[no-any-return]
+    kept = tuple(_leaves(tags))
+    return lambda _call: kept
+
+
+def _takes_two(function: Callable[..., Any]) -> bool:
+    positional = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    needed = [
+        each
+        for each in signature(function).parameters.values()
+        if each.kind in positional and each.default is Parameter.empty
+    ]
+    return len(needed) > 1
