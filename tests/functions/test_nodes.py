@@ -16,7 +16,7 @@ import everfresh
 from everfresh import names
 from everfresh.events import Outcome
 from everfresh.exceptions import NotCached
-from everfresh.nodes import Field, InvalidNode, ModelInvalidNode, Node, flat_tags, named_by, node_classes
+from everfresh.nodes import Field, InvalidNode, ModelInvalidNode, Node, flat_tags, node_classes
 from everfresh.reading import Answer
 from everfresh.recorded import Computation, read_recorded
 from tests.conftest import Elsewhere
@@ -44,7 +44,7 @@ class PageNode(Node):
 
 def ask(node: Node, compute: Callable[[], Any] = lambda: 1) -> Answer[Any]:
     """Read through the cache what *node* names."""
-    return read_recorded(named_by(node), compute)
+    return read_recorded(node.named(), compute)
 
 
 # Fields
@@ -107,9 +107,9 @@ def test_inheritance() -> None:
             timeout = 3
 
     assert str(Listed(name="a", since="b", page=0)) == "a:b:0"
-    given = named_by(Listed(name="a", since="b", page=0))
+    given = Listed(name="a", since="b", page=0).named()
     assert (given.timeout, given.grace) == (60, 7)
-    given = named_by(Long(name="a", since="b", page=0))
+    given = Long(name="a", since="b", page=0).named()
     assert (given.timeout, given.grace) == (3, 7)
     known = {each for label, each in node_classes().items() if "test_inheritance" in label}
     assert known == {Listed, Long}
@@ -157,9 +157,9 @@ def test_key_is_needed() -> None:
             return 1
 
     with pytest.raises(NotImplementedError, match=r"Nameless has no key\(\)"):
-        named_by(Nameless())
+        Nameless().named()
     with pytest.raises(TypeError, match=r"key\(\) of Numbered is to return a string, not 1"):
-        named_by(Numbered())
+        Numbered().named()
 
 
 # Results
@@ -177,7 +177,7 @@ def test_get() -> None:
     assert PageNode.objects.get(user=some, number=1) == [str(some), 1, None]
     assert PageNode.objects.get(user=0, number=0) == ["0", 0, None]
     assert PageNode.objects.get(user=7, number=7) is None
-    with pytest.raises(NotCached, match=r"PageNode\(user=9, number=9\) is not cached"):
+    with pytest.raises(NotCached, match=r"No current result of .*PageNode is stored under 'page:9>9>body'"):
         PageNode.objects.get(user=9, number=9)
     with pytest.raises(TypeError, match="needs a value"):
         PageNode.objects.get(user=9)
@@ -303,10 +303,10 @@ def test_what_the_decorator_says() -> None:
 
     given = Computation(key="k", timeout=1, grace=2, tags=("t",))
 
-    assert named_by(Timed(user=1, number=1), given).timeout == 9
-    assert named_by(Timed(user=1, number=1), given).grace == 2
-    assert named_by(PageNode(user=1, number=1), given).timeout == 1
-    assert named_by(PageNode(user=1, number=1), given).tags == ("t", "user:1", "pages", "page 1")
+    assert Timed(user=1, number=1).named(given).timeout == 9
+    assert Timed(user=1, number=1).named(given).grace == 2
+    assert PageNode(user=1, number=1).named(given).timeout == 1
+    assert PageNode(user=1, number=1).named(given).tags == ("t", "user:1", "pages", "page 1")
 
 
 # Tags
@@ -315,8 +315,11 @@ def test_what_the_decorator_says() -> None:
 @pytest.mark.seeds("CE-4")
 def test_tags_in_lists() -> None:
     """One, several, nested ones; each once, and nothing for None."""
-    assert flat_tags("a") == (("a",), ())
-    assert flat_tags(None) == ((), ())
-    assert flat_tags(["a", ("b", ["a", None]), UserNode(id=1), frozenset({"c"})]) == (("a", "b", "user:1", "c"), ())
-    with pytest.raises(TypeError, match="A tag is a string or an invalid node; a list may hold them, and None: not 1"):
-        flat_tags(["a", 1])
+    assert flat_tags("a", by="who") == (("a",), ())
+    assert flat_tags(None, by="who") == ((), ())
+    assert flat_tags(["a", ("b", ["a", None]), UserNode(id=1), frozenset({"c"})], by="who") == (
+        ("a", "b", "user:1", "c"),
+        (),
+    )
+    with pytest.raises(TypeError, match="who gave 1, where a tag is a string or an invalid node"):
+        flat_tags(["a", 1], by="who")

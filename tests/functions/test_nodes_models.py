@@ -11,7 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, transaction
 
 from everfresh.events import Outcome
-from everfresh.nodes import Field, ModelInvalidNode, Node, named_by
+from everfresh.nodes import Field, ModelInvalidNode, Node
 from everfresh.recorded import read_recorded
 from tests.conftest import Configure, Elsewhere
 from tests.library import models
@@ -35,10 +35,10 @@ class Result(Node):
 
 def is_kept(on: Any, write: Callable[[], object]) -> bool:
     """Is what depends on the invalid node *on* still current after *write*?"""
-    asked = [read_recorded(named_by(Result(on=on)), lambda: 1).outcome for _ in range(2)]
+    asked = [read_recorded(Result(on=on).named(), lambda: 1).outcome for _ in range(2)]
     assert asked[1] is Outcome.HIT
     write()
-    return read_recorded(named_by(Result(on=on)), lambda: 1).outcome is Outcome.HIT
+    return read_recorded(Result(on=on).named(), lambda: 1).outcome is Outcome.HIT
 
 
 class AuthorNode(ModelInvalidNode):
@@ -194,7 +194,7 @@ def test_at_commit(author: Author, elsewhere: Elsewhere) -> None:
     """Not before it, not without it, and for others not after it."""
 
     def ask() -> Outcome:
-        return read_recorded(named_by(Result(on=AuthorNode(id=1))), lambda: 1).outcome
+        return read_recorded(Result(on=AuthorNode(id=1)).named(), lambda: 1).outcome
 
     ask()
     with transaction.atomic():
@@ -217,7 +217,7 @@ def test_write_while_it_is_computed(author: Author, elsewhere: Elsewhere) -> Non
         return 1
 
     for _ in range(2):
-        answer = read_recorded(named_by(Result(on=AuthorNode(id=1))), compute)
+        answer = read_recorded(Result(on=AuthorNode(id=1)).named(), compute)
         assert answer.outcome is not Outcome.HIT
         Author.objects.filter(id=1).update(name="A")
 
@@ -333,7 +333,7 @@ def test_excluded(configure: Configure) -> None:
     configure(EXCLUDE=["library.Author"])
 
     with pytest.raises(ImproperlyConfigured, match=r"Nothing can depend on rows of library\.Author"):
-        read_recorded(named_by(Result(on=AuthorNode(id=1))), lambda: 1)
+        read_recorded(Result(on=AuthorNode(id=1)).named(), lambda: 1)
 
 
 # Many to many

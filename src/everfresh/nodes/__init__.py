@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from everfresh.nodes.declared import Field
 from everfresh.nodes.invalid import InvalidNode, InvalidNodeManager, ModelInvalidNode, flat_tags
-from everfresh.nodes.named import Node, NodeManager, named_by, node_classes
+from everfresh.nodes.named import Node, NodeManager, node_classes
 
 __all__ = [
     "Field",
@@ -19,6 +19,5 @@ __all__ = [
     "Node",
     "NodeManager",
     "flat_tags",
-    "named_by",
     "node_classes",
 ]

@@ -50,7 +50,7 @@ class Declared:
                 raise TypeError(f"{type(self).__name__} has no field {name!r}; {self._has()}.")
         for name in self._fields:
             if name not in given:
-                raise TypeError(f"{type(self).__name__} needs a value for its field {name!r}; {self._has()}.")
+                raise self._lacks(name)
         vars(self).update(given)
 
     def key(self) -> str:
@@ -70,6 +70,9 @@ class Declared:
     def __repr__(self) -> str:
         given = ", ".join(f"{name}={vars(self)[name]!r}" for name in self._fields)
         return f"{type(self).__name__}({given})"
+
+    def _lacks(self, name: str) -> TypeError:
+        return TypeError(f"{type(self).__name__} needs a value for its field {name!r}; {self._has()}.")
 
     @classmethod
     def _has(cls) -> str:

@@ -143,11 +143,12 @@ class ModelInvalidNode(InvalidNode):
         return keys[name]
 
 
-def flat_tags(given: object) -> tuple[tuple[str, ...], tuple[Named, ...]]:
+def flat_tags(given: object, by: str) -> tuple[tuple[str, ...], tuple[Named, ...]]:
     """The tags that people gave, and the clauses of those that stand for more than a name.
 
     Args:
         given: a string, an invalid node, ``None`` for nothing, or an iterable of all these, as deep as you like.
+        by: who gave them, for errors.
 
     Raises:
         TypeError: for anything else.
@@ -157,20 +158,20 @@ def flat_tags(given: object) -> tuple[tuple[str, ...], tuple[Named, ...]]:
     tags: dict[str, None] = {}
     clauses: dict[Named, None] = {}
     for each in _leaves(given):
-        tags[str(each)] = None
         if isinstance(each, InvalidNode):
             clauses.update(dict.fromkeys(each.clauses()))
+        elif not isinstance(each, str):
+            raise TypeError(f"{by} gave {each!r}, where a tag is a string or an invalid node.")
+        tags[str.__str__(each) if isinstance(each, str) else str(each)] = None
     return tuple(tags), tuple(clauses)
 
 
-def _leaves(given: object) -> Iterator[str | InvalidNode]:
-    if isinstance(given, str | InvalidNode):
-        yield given
-    elif isinstance(given, Iterable):
+def _leaves(given: object) -> Iterator[object]:
+    if isinstance(given, Iterable) and not isinstance(given, str | bytes):
         for each in given:
             yield from _leaves(each)
     elif given is not None:
-        raise TypeError(f"A tag is a string or an invalid node; a list may hold them, and None: not {given!r}.")
+        yield given
 
 
 def _is_model(model: object) -> bool:

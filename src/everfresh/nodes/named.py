@@ -9,15 +9,17 @@ from typing import Any, ClassVar
 
 from asgiref.sync import sync_to_async
 
-from everfresh.conf import seconds, settings
+from everfresh.conf import seconds
 from everfresh.exceptions import NotCached
 from everfresh.keys import digest, encode
 from everfresh.names import invalidate_label, invalidate_name
+from everfresh.naming import entry_key
 from everfresh.nodes.declared import Declared
 from everfresh.nodes.invalid import flat_tags
 from everfresh.recorded import Computation, count_current, look_recorded, member
+from everfresh.recording import note_untracked
 
-__all__ = ["Node", "NodeManager", "named_by", "node_classes"]
+__all__ = ["Node", "NodeManager", "node_classes"]
 
 _classes: dict[str, type[Node]] = {}
 
@@ -36,9 +38,11 @@ class NodeManager:
             TypeError: for fields that the node does not have, and without those that it needs.
         """
         node = self.node(**fields)
-        [answer] = look_recorded([named_by(node)])
+        [answer] = look_recorded([node.named()])
         if answer is None:
-            raise NotCached(f"{node!r} is not cached.")
+            # Whoever records this depends on what happens to be stored, which nothing tells of.
+            note_untracked(lambda: f"a look at what is stored of {node!r}")
+            raise node._not_cached()
         return answer.value
 
     def invalid(self, using: str | None = None, /, **fields: Any) -> int:
@@ -53,7 +57,7 @@ class NodeManager:
         """
         if not fields:
             return invalidate_label(_label(self.node), using=using)
-        computation = named_by(self.node(**fields))
+        computation = self.node(**fields).named()
         key, _, _ = member(computation).partition(" ")
         count = count_current([key])
         invalidate_name(computation.name, using=using)
@@ -98,33 +102,35 @@ class Node(Declared):
         """
         return None
 
-    def hit(self, key: str, result: Any) -> None:
-        """It was found."""
+    def hit(self, key: str, result: Any) -> object:
+        """It comes from the cache."""
 
-    def miss(self, key: str) -> None:
+    def miss(self, key: str) -> object:
         """It is about to be computed."""
+
+    def named(self, computation: Computation | None = None) -> Computation:
+        """*computation*, or one of which nothing else is said, under the name of this node."""
+        label, name = _label(type(self)), str(self)
+        tags, also = flat_tags(self.invalid_nodes(), by=f"invalid_nodes() of {type(self).__name__}")
+        given = computation or Computation(key="")
+        return replace(
+            given,
+            key=entry_key("f", digest(encode(("node", label, name)))),
+            label=label,
+            name=name,
+            timeout=self._options.get("timeout", given.timeout),
+            grace=self._options.get("grace", given.grace),
+            tags=(*given.tags, *tags),
+            also=(*given.also, *also),
+        )
+
+    def _not_cached(self) -> NotCached:
+        return NotCached(f"No current result of {_label(type(self))} is stored under {str(self)!r}.")
 
 
 def node_classes() -> Mapping[str, type[Node]]:
     """The classes of nodes that are defined in this process, by their labels: ``app.module.Class``."""
     return MappingProxyType(_classes)
-
-
-def named_by(node: Node, computation: Computation | None = None) -> Computation:
-    """*computation*, or one of which nothing else is said, under the name of *node*."""
-    label, name = _label(type(node)), str(node)
-    tags, also = flat_tags(node.invalid_nodes())
-    given = computation or Computation(key="")
-    return replace(
-        given,
-        key=f"{settings().prefix()}:f:{digest(encode(('node', label, name)))}",
-        label=label,
-        name=name,
-        timeout=node._options.get("timeout", given.timeout),
-        grace=node._options.get("grace", given.grace),
-        tags=(*given.tags, *tags),
-        also=(*given.also, *also),
-    )
 
 
 def _label(node: type[Node]) -> str:

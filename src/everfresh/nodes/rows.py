@@ -10,8 +10,8 @@ from django.db import connections, router
 from django.db.models import Field, Model
 
 from everfresh.clauses import Clauses
-from everfresh.conf import settings
 from everfresh.databases import logical_database
+from everfresh.naming import tag_names
 from everfresh.queries.outlines import Equality, Outline, Source
 from everfresh.recording import Named
 from everfresh.tables import table, table_of
@@ -35,7 +35,6 @@ def any_change(model: type[Model], values: Mapping[str, object]) -> tuple[Named,
         ImproperlyConfigured: where nobody looks at writes to the table.
     """
     equal = dict(_equal(model, values))
-    prefix = settings().prefix()
     found: set[Named] = set()
     for using in _databases(model):
         clauses = Clauses(
@@ -43,7 +42,7 @@ def any_change(model: type[Model], values: Mapping[str, object]) -> tuple[Named,
             for source in _sources(model, equal, using)
             for clause in Outline((source,), is_shared=False).clauses(()).clauses
         )
-        found.update(clauses.named([f"{prefix}:t:{name}" for name in clauses.names]))
+        found.update(clauses.named(tag_names(clauses.names)))
     return tuple(found)
 
 
