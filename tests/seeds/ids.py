@@ -1,4 +1,4 @@
-"""The behaviours of cachemodel (CM), cachebot (CB) and ormcache (OC), by their ids: S are settings, H is history."""
+"""The behaviours of cachemodel (CM), cachebot (CB), ormcache (OC), cacheme (CE), by their ids: S settings, H history."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ IDS = frozenset(
         *_numbered("CB-", 22),
         *_numbered("CB-S", 10),
         *_numbered("OC-", 22),
+        *_numbered("CE-", 22),
     ]
 )
 
@@ -27,10 +28,6 @@ NOT_BUILT = {
     "CM-H2": (
         "get_by() and get_by_<field>() of cachemodel 0.9: its own 2.0 made get_by() raise (CM-13), for the get() that "
         "takes any field (CM-11)."
-    ),
-    "OC-18": (
-        "Pre-expiration is an answer to stampedes. They come with leases that are waited for and with `grace`, for all "
-        "faces at once."
     ),
 }
 """Deliberately, and why."""

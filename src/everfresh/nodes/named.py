@@ -91,7 +91,8 @@ class Node(Declared):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls._options = {name: value if name == "abstract" else seconds(value) for name, value in cls._options.items()}
+        times = {"grace", "timeout"}
+        cls._options = {name: seconds(value) if name in times else value for name, value in cls._options.items()}
         if not cls._options["abstract"]:
             _classes[_label(cls)] = cls
 
