@@ -46,6 +46,7 @@ PROVERS = [
     Prover(name="tests marked prove", arguments=("pytest", "-q", "-m", "prove"), environment=SERVERS),
     Prover(name="the protocol, exhaustively", arguments=("provers.protocol", "--quick")),
     Prover(name="many processes, disasters, peers", arguments=("provers.processes", "--seconds", "10")),
+    Prover(name="a stampede", arguments=("provers.stampede",)),
     _suite("Django's own test suite", "--at-once", "2", "--work", "{work}"),
     _suite("… and each hit verified", "--verify", "--plain", "{work}/plain"),
     _suite("… with rows as entries of their own", "--rows", "--plain", "{work}/plain", "--at-once", "2"),

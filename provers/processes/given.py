@@ -15,6 +15,7 @@ __all__ = ["cache_of", "database_of", "environment"]
 
 SHARDS = 4
 STORE_SECONDS = 0.3
+LEASE_SECONDS = 3.0
 
 
 def environment(scenario: Scenario, database: dict[str, Any], cache: dict[str, Any], scratch: Path) -> dict[str, str]:
@@ -26,6 +27,7 @@ def environment(scenario: Scenario, database: dict[str, Any], cache: dict[str, A
         "cache": cache,
         "mark_seconds": scenario.mark_seconds,
         "store_seconds": STORE_SECONDS,
+        "lease_seconds": LEASE_SECONDS,
         "board": str(scratch / "board"),
         "workers": scenario.writers + scenario.readers,
         "counters": scenario.counters,

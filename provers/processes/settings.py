@@ -23,7 +23,11 @@ if CONTENDER == "everfresh":
         "PREFIX": GIVEN["run"],
         # A write that cannot be announced does not happen: with "retry" there is a documented window.
         "ON_MARK_FAILURE": "raise",
-        "LIMITS": {"MARK_SECONDS": GIVEN["mark_seconds"], "STORE_SECONDS": GIVEN["store_seconds"]},
+        "LIMITS": {
+            "MARK_SECONDS": GIVEN["mark_seconds"],
+            "STORE_SECONDS": GIVEN["store_seconds"],
+            "LEASE_SECONDS": GIVEN["lease_seconds"],
+        },
     }
 elif CONTENDER == "cacheops":
     INSTALLED_APPS += ["cacheops"]

@@ -111,7 +111,7 @@ class Stage:
                 versions, lease = self._taken[me]
                 wanted = reading.Wanted(self._key, self._clauses, tuple(self._names), None)
                 ordered = self._in_order(versions)
-                if not reading._reason_not_to_store(wanted, ordered):
+                if not reading.entries.reason_not_to_store(wanted, ordered):
                     entry = codec.pack_entry(ordered, BODY.encode(self._values[me]))
                     # Also without a lease: the versions inside the entry judge it, so a lost one must do no harm.
                     self._store.fill(self._key, entry, lease or b"lost", None)
@@ -150,7 +150,7 @@ class Stage:
     def _judge(self, entry: bytes | None, versions: Sequence[bytes | None]) -> int | codec.Miss:
         if entry is None:
             return codec.MISS
-        return reading._valid(entry, self._in_order(versions), self._clauses, BODY)
+        return reading.entries.valid(entry, self._in_order(versions), self._clauses, BODY)
 
     def _visible(self) -> dict[str, object]:
         snapshot = self._store.read(self._key, self._names)

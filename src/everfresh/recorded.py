@@ -56,6 +56,12 @@ _MOST_NAMES = 10_000
 _REMEMBERED = 4_096
 """Entries of which one process keeps something at hand."""
 
+_LEASES_WAITED_FOR = 2
+"""Of one whose holder may have died, and of the one who takes it then."""
+
+_FRESH_LOOK_SECONDS = 0.02
+"""So long a look tells enough for a lease that was got after it: hardly anybody has stored something in between."""
+
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.005, 0.1
 """Between two looks for what another process computes."""
 
@@ -259,6 +265,7 @@ class _Reading:
         self.computation = computation
         self.steps = steps
         self.key = f"{computation.key}{_databases()}"
+        self._looked = 0.0
         self.own = Dependencies.of([*computation.also, *_of_tags(_own_tags(computation))])
 
     async def answer(self, *, fresh: bool) -> Answer[Any]:
@@ -286,7 +293,7 @@ class _Reading:
     async def _missing(self) -> Answer[Any]:
         """Compute it, or wait for who does."""
         waits = not is_ours(self.key) and not await self.steps.ask(_holds_locks)
-        deadline = monotonic() + settings().limits.lease_seconds
+        deadline = monotonic() + _LEASES_WAITED_FOR * settings().limits.lease_seconds
         while waits and (flight := board(self.key)) is not None:
             await self.steps.wait(max(0.0, deadline - monotonic()), flight)
             landed = flight.result() if flight.done() else None
@@ -309,12 +316,25 @@ class _Reading:
         pause = _FIRST_WAIT_SECONDS
         while True:
             begun = await self.steps.ask(self._begin)
-            if begun.lease is not None or begun.is_down or monotonic() >= deadline:
-                return await self._compute(begun)
-            await self.steps.wait(pause)
-            pause = min(2 * pause, _LONGEST_WAIT_SECONDS)
-            if (found := await self._current()) is not None:
+            if begun.lease is None and not begun.is_down and monotonic() < deadline:
+                await self.steps.wait(pause)
+                pause = min(2 * pause, _LONGEST_WAIT_SECONDS)
+                if (found := await self._current()) is not None:
+                    return found
+                continue
+            has_waited = pause > _FIRST_WAIT_SECONDS or monotonic() - self._looked > _FRESH_LOOK_SECONDS
+            if has_waited and (found := await self._found_meanwhile(begun)) is not None:
                 return found
+            return await self._compute(begun)
+
+    async def _found_meanwhile(self, begun: Fill) -> Answer[Any] | None:
+        """What the last holder of the lease stored between our last look and our getting it."""
+        stored = await self.steps.ask(self._stored)
+        if stored is None or not stored.is_current(self.computation):
+            return None
+        if begun.lease is not None:
+            await self.steps.ask(partial(current_store().release, self.key, begun.lease))
+        return self._hit(stored)
 
     async def _compute(self, begun: Fill, *, whatever: bool = False) -> Answer[Any]:
         """Compute it, and store it where we hold the lease, or *whatever* holds it."""
@@ -360,6 +380,7 @@ class _Reading:
     # What blocks
 
     def _stored(self) -> _Stored | None:
+        self._looked = monotonic()
         return _look([self.key])[0]
 
     def _begin(self) -> Fill:

@@ -27,7 +27,7 @@ MUTANTS = [
         rule="the clauses are part of a key",
         file="queries/plan.py",
         old='f"{found.identity}{clauses.digest}")',
-        new='found.identity)',
+        new="found.identity)",
         tests="tests/test_clauses.py",
     ),
     Mutant(

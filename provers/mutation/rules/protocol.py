@@ -13,7 +13,7 @@ READING = "tests/test_reading.py"
 MUTANTS = [
     Mutant(
         rule="versions are taken before the query",
-        file="reading.py",
+        file="reading/one.py",
         old="    fill = store.begin_fill(wanted.key, wanted.names, limits.lease_seconds)",
         new="    found = compute()\n    compute = lambda: found\n"
         "    fill = store.begin_fill(wanted.key, wanted.names, limits.lease_seconds)",
@@ -21,9 +21,9 @@ MUTANTS = [
     ),
     Mutant(
         rule="an entry is stored with the versions that were taken",
-        file="reading.py",
-        old="_pack(value, fill.versions, body)",
-        new="_pack(value, store.read(wanted.key, wanted.names).versions, body)",
+        file="reading/one.py",
+        old="pack(value, fill.versions, body)",
+        new="pack(value, store.read(wanted.key, wanted.names).versions, body)",
         tests=READING,
     ),
     Mutant(
@@ -42,28 +42,28 @@ MUTANTS = [
     ),
     Mutant(
         rule="a stale entry is not served",
-        file="reading.py",
+        file="reading/entries.py",
         old="if stored is None or clauses.stale_between(stored, live):",
         new="if stored is None:",
         tests=RACES,
     ),
     Mutant(
         rule="a tag that moved in a group whose other groups did not is no harm",
-        file="reading.py",
+        file="reading/entries.py",
         old="if stored is None or clauses.stale_between(stored, live):",
         new="if True:",
         tests="tests/matrix/test_precision.py",
     ),
     Mutant(
         rule="nothing is stored that would be stale at once",
-        file="reading.py",
+        file="reading/entries.py",
         old="    if wanted.clauses.stale([version is None for version in versions]):",
         new="    if False:",
         tests=f"{RACES} {LOSSES}",
     ),
     Mutant(
         rule="who has no lease stores nothing",
-        file="reading.py",
+        file="reading/one.py",
         old="    if fill.lease is None:\n        with computing():\n            return",
         new="    fill = type(fill)(lease=fill.lease or b'', versions=fill.versions)\n"
         "    if fill.lease is None:\n        with computing():\n            return",
@@ -71,7 +71,7 @@ MUTANTS = [
     ),
     Mutant(
         rule="a reader that stores nothing gives its lease back",
-        file="reading.py",
+        file="reading/one.py",
         old="        if not stored:\n",
         new="        if False:\n",
         tests=LOSSES,
@@ -167,21 +167,21 @@ MUTANTS = [
     # What an entry may be
     Mutant(
         rule="an entry lives as long as it was said to",
-        file="reading.py",
+        file="reading/one.py",
         old="entry, fill.lease, lifetime)",
         new="entry, fill.lease, None)",
         tests=READING,
     ),
     Mutant(
         rule="a timeout of 0 stores nothing",
-        file="reading.py",
+        file="reading/entries.py",
         old="    if wanted.timeout == 0:",
         new="    if False:",
         tests="tests/test_policies.py",
     ),
     Mutant(
         rule="an entry over the limit of bytes is not stored",
-        file="reading.py",
+        file="reading/entries.py",
         old="    if len(entry) > limits.size:",
         new="    if False:",
         tests=READING,
@@ -195,7 +195,7 @@ MUTANTS = [
     ),
     Mutant(
         rule="VERIFY tells a stale answer",
-        file="reading.py",
+        file="reading/entries.py",
         old="stale = differs and store",
         new="stale = False and store",
         tests="tests/test_verify.py",

@@ -12,29 +12,29 @@ WATCHING = "tests/queries/test_watching.py"
 MUTANTS = [
     Mutant(
         rule="what was read before holds still when more is read",
-        file="reading.py",
+        file="reading/many.py",
         old="                raise Moved(wanted.key)",
         new="                pass",
         tests=RACES,
     ),
     Mutant(
         rule="rows that came with a list are stored where nothing moved since",
-        file="reading.py",
+        file="reading/many.py",
         old="                if fenced == [after[name] for name in fences]:",
         new="                if True:",
         tests=RACES,
     ),
     Mutant(
         rule="what the database was asked after the last look is not settled yet",
-        file="reading.py",
+        file="reading/many.py",
         old="        self._is_settled = not self._known and len(wanted) == 1",
         new="        pass",
         tests=RACES,
     ),
     Mutant(
         rule="a row is not stored under a version that matches none",
-        file="reading.py",
-        old="            if not _reason_not_to_store(each, versions):",
+        file="reading/many.py",
+        old="            if not reason_not_to_store(each, versions):",
         new="            if each.timeout != 0:",
         tests=RACES,
     ),
@@ -70,7 +70,7 @@ MUTANTS = [
     ),
     Mutant(
         rule="what a computation read is what its result depends on",
-        file="reading.py",
+        file="reading/entries.py",
         old="        recording.note(wanted.clauses.named("
         "wanted.names), zip(wanted.names, versions, strict=True), timeout)",
         new="        pass",

@@ -15,14 +15,14 @@ DJANGO = "tests/transactions/test_django.py"
 MUTANTS = [
     Mutant(
         rule="a snapshot neither fills nor hits the shared store",
-        file="reading.py",
+        file="reading/one.py",
         old="if journal.reads_snapshot or wanted",
         new="if wanted",
         tests=ISOLATION,
     ),
     Mutant(
         rule="what the journal touches is bypassed",
-        file="reading.py",
+        file="reading/one.py",
         old="if journal.reads_snapshot or wanted.clauses.stale(journal.touches(wanted.names)):",
         new="if journal.reads_snapshot:",
         tests=ISOLATION,
@@ -31,7 +31,7 @@ MUTANTS = [
     ),
     Mutant(
         rule="the journal is bypassed by tag, not by table",
-        file="reading.py",
+        file="reading/one.py",
         old="if journal.reads_snapshot or wanted.clauses.stale(journal.touches(wanted.names)):",
         new="if journal.reads_snapshot or not journal.is_empty:",
         tests=ISOLATION,
@@ -40,7 +40,7 @@ MUTANTS = [
     ),
     Mutant(
         rule="a broken transaction is served nothing",
-        file="reading.py",
+        file="reading/one.py",
         old="    if connection.needs_rollback:\n        # Django",
         new="    if False:\n        # Django",
         tests=SAVEPOINTS,
