@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import django
 import pytest
 from django.test import modify_settings, override_settings
 
@@ -46,6 +47,16 @@ def test_all_well() -> None:
             id="E004",
         ),
         pytest.param(
+            {"EVERFRESH": {"REFRESH_TASKS": "slow"}},
+            (
+                "everfresh.E005",
+                "EVERFRESH['REFRESH_TASKS'] is 'slow', which TASKS does not define."
+                if django.VERSION >= (6, 0)
+                else "EVERFRESH['REFRESH_TASKS'] is 'slow', and this Django has no tasks.",
+            ),
+            id="E005",
+        ),
+        pytest.param(
             {"DEBUG": False},
             ("everfresh.W001", "The cache 'default' lives in the memory of one process, and DEBUG is False."),
             id="W001",
@@ -69,7 +80,7 @@ def test_message(changes: dict[str, Any], expected: tuple[str, str]) -> None:
 
 def test_hints() -> None:
     """Each message says the way out."""
-    with override_settings(EVERFRESH={"CACHE": "redis", "CACH": 1, "MODELS": {"a.b": {}}}):
+    with override_settings(EVERFRESH={"CACHE": "redis", "CACH": 1, "MODELS": {"a.b": {}}, "REFRESH_TASKS": "slow"}):
         assert all(message.hint for message in check_settings())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import django
 from django.apps import apps
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, register
@@ -24,14 +25,14 @@ def check_settings(**_: Any) -> list[CheckMessage]:
     """Everything that is wrong with ``EVERFRESH``.
 
     ``everfresh.E001`` unknown keys, ``E002`` wrong values, ``E003`` unknown models or fields, ``E004`` unknown cache,
-    ``W001`` locmem in production, ``W002`` a cache that stores nothing, ``W003`` a locmem too small, ``W004`` a
-    setting of an old library.
+    ``E005`` no such tasks, ``W001`` locmem in production, ``W002`` a cache that stores nothing, ``W003`` a locmem too
+    small, ``W004`` a setting of an old library.
     """
     conf, problems = parse(getattr(django_settings, "EVERFRESH", {}))
     found: list[CheckMessage] = [
         Error(problem.text, hint=problem.hint, id=f"everfresh.{problem.id}") for problem in problems
     ]
-    return [*found, *_check_models(conf), *_check_cache(conf), *_check_old_names()]
+    return [*found, *_check_models(conf), *_check_cache(conf), *_check_tasks(conf), *_check_old_names()]
 
 
 def _check_models(conf: Settings) -> Iterator[CheckMessage]:
@@ -90,6 +91,24 @@ def _check_cache(conf: Settings) -> Iterator[CheckMessage]:
             f"The cache {conf.cache!r} stores nothing.",
             hint="Name another cache in EVERFRESH['CACHE'], or switch off with EVERFRESH['ENABLED'] = False.",
             id="everfresh.W002",
+        )
+
+
+def _check_tasks(conf: Settings) -> Iterator[CheckMessage]:
+    alias = conf.refresh_tasks
+    if alias is None:
+        return
+    if django.VERSION < (6, 0):
+        yield Error(
+            f"EVERFRESH['REFRESH_TASKS'] is {alias!r}, and this Django has no tasks.",
+            hint="They came with Django 6.0. Set it to None: who asks for an old result computes it anew.",
+            id="everfresh.E005",
+        )
+    elif alias not in django_settings.TASKS:
+        yield Error(
+            f"EVERFRESH['REFRESH_TASKS'] is {alias!r}, which TASKS does not define.",
+            hint=f"TASKS defines {', '.join(sorted(django_settings.TASKS))}.",
+            id="everfresh.E005",
         )
 
 

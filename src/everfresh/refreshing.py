@@ -14,6 +14,7 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings as django_settings
+from django.core.exceptions import ObjectDoesNotExist
 from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Model, QuerySet
 from django.db.models.manager import BaseManager
@@ -70,7 +71,11 @@ def refresh(path: str, payload: str) -> None:
     given = codec.unpack_any(b64decode(payload), path, _secrets())
     if not given:
         raise LookupError(f"The arguments for {path} cannot be read: they were packed under another SECRET_KEY.")
-    args, kwargs = _unpacked(given)
+    try:
+        args, kwargs = _unpacked(given)
+    except ObjectDoesNotExist:
+        log.debug("%s is not refreshed: a row among its arguments is gone.", path)
+        return
     face.recompute((tuple(args), kwargs))
 
 
