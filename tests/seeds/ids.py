@@ -1,4 +1,4 @@
-"""The behaviours of cachemodel (CM), cachebot (CB), ormcache (OC), cacheme (CE), by their ids: S settings, H history."""
+"""The behaviours of cachemodel (CM), cachebot (CB), ormcache (OC) and cacheme (CE), by their ids; S: settings, H: past."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.core.cache import caches
 from django.db import connections, transaction
 from django.test import override_settings
 
@@ -28,6 +29,12 @@ def as_at_start() -> Iterator[None]:
     """No test leaves settings to the next one."""
     yield
     CACHEME.updated.clear()
+
+
+def hang_up() -> None:
+    """At the end of a thread: leave no connection of its own open."""
+    connections.close_all()
+    caches.close_all()
 
 
 def counted(**said: Any) -> Callable[..., int]:
@@ -289,7 +296,7 @@ def test_stale(said: dict[str, Any], invalidate: Callable[[], object], others: s
         try:
             return str(slow())
         finally:
-            connections.close_all()
+            hang_up()
 
     go.set()
     assert slow() == "old"
@@ -335,7 +342,7 @@ def test_thundering_herd() -> None:
             together.wait(20)
             return int(herd())
         finally:
-            connections.close_all()
+            hang_up()
 
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(work, range(4))) == [0, 0, 0, 0]
@@ -550,7 +557,7 @@ def test_arguments_in_threads() -> None:
         try:
             return int(function(n))
         finally:
-            connections.close_all()
+            hang_up()
 
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(work, range(40))) == list(range(40))

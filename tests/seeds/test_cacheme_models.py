@@ -12,7 +12,7 @@ from django.test import override_settings
 
 from everfresh.compat.cacheme import cacheme, nodes, sources
 from everfresh.signals import rows_writing
-from tests.conftest import Elsewhere
+from tests.conftest import Configure, Elsewhere
 from tests.seeds.shelves.models import Book, Fan, Guest, Loud, Reader, Ticket
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -155,6 +155,20 @@ def test_in_between(elsewhere: Elsewhere) -> None:
     finally:
         post_save.disconnect(hear, sender=Reader)
     assert seen == [2]
+
+
+def test_many_rows(configure: Configure) -> None:
+    """Past the limit they are not asked for: everything that listens to the model is computed anew."""
+    configure(LIMITS={"WRITTEN_ROWS": 2})
+    function = known("Reader:99", invalid_models=[Reader])
+
+    def write(count: int) -> None:
+        with transaction.atomic():
+            for _ in range(count):
+                Reader.objects.create()
+
+    assert is_kept(function, lambda: write(2))
+    assert not is_kept(function, lambda: write(3))
 
 
 @pytest.mark.seeds("CE-15")

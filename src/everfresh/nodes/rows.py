@@ -49,8 +49,9 @@ def any_change(model: type[Model], values: Mapping[str, object]) -> tuple[Named,
 def _databases(model: type[Model]) -> Iterator[str]:
     """One alias of each database that may have such rows."""
     seen = set()
-    for using in connections:
-        if router.allow_migrate_model(using, model) and (name := logical_database(using)) not in seen:
+    allowed = [using for using in connections if router.allow_migrate_model(using, model)]
+    for using in [router.db_for_read(model), router.db_for_write(model), *allowed]:
+        if (name := logical_database(using)) not in seen:
             seen.add(name)
             yield using
 

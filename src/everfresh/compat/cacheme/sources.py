@@ -17,6 +17,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import ForeignKey, Model
 from django.db.models.signals import m2m_changed, post_delete
 
+from everfresh.conf import settings
 from everfresh.nodes import flat_tags
 from everfresh.policies import nocache
 from everfresh.recording import recording
@@ -99,6 +100,8 @@ def _keys_of_table(
         return (whole(model),)
     # Those that a deletion was told of, too: it may have been rolled back.
     pks = set[object]().union(*cast("list[set[object]]", written))
+    if len(pks) > settings().limits.written_rows:
+        return (whole(model),)
     rows = list(nocache(model._base_manager.using(using).filter(pk__in=pks)))
     here = {_pk(row) for row in rows}
     if (tables.get(model._meta.db_table) or set()) - told - here:
