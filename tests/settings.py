@@ -119,6 +119,7 @@ INSTALLED_APPS = [
     "tests.seeds.blog",
     "tests.seeds.photos",
     "tests.seeds.shelves",
+    "tests.seeds.sweeping",
 ]
 
 # Tables without migrations are made first, and they may point to these: so these are made without migrations too.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from provers.mutation.mutant import Mutant
-from provers.mutation.rules import clauses, keys, protocol, raw_sql, rows, stores, tags, transactions, writes
+from provers.mutation.rules import clauses, functions, keys, protocol, raw_sql, rows, stores, tags, transactions, writes
 
 __all__ = ["MUTANTS", "Mutant"]
 
@@ -17,5 +17,6 @@ MUTANTS: list[Mutant] = [
     *clauses.MUTANTS,
     *keys.MUTANTS,
     *rows.MUTANTS,
+    *functions.MUTANTS,
 ]
 """In the order of their running."""

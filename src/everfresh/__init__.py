@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from everfresh.managers import CacheManager, CacheQuerySet
     from everfresh.methods import cached_method, denormalized_field
     from everfresh.models import CachedTable, CacheModel
+    from everfresh.records import ainvalidate_for, invalidate_for
     from everfresh.switches import disabled
     from everfresh.writing.invalidation import ainvalidate, ainvalidate_tags, invalidate, invalidate_tags
 
@@ -20,11 +21,13 @@ __all__ = [
     "CachedTable",
     "NotCached",
     "ainvalidate",
+    "ainvalidate_for",
     "ainvalidate_tags",
     "cached_method",
     "denormalized_field",
     "disabled",
     "invalidate",
+    "invalidate_for",
     "invalidate_tags",
     "memoize",
 ]
@@ -37,11 +40,13 @@ _HOMES = {
     "CachedTable": "everfresh.models",
     "NotCached": "everfresh.exceptions",
     "ainvalidate": "everfresh.writing.invalidation",
+    "ainvalidate_for": "everfresh.records",
     "ainvalidate_tags": "everfresh.writing.invalidation",
     "cached_method": "everfresh.methods",
     "denormalized_field": "everfresh.methods",
     "disabled": "everfresh.switches",
     "invalidate": "everfresh.writing.invalidation",
+    "invalidate_for": "everfresh.records",
     "invalidate_tags": "everfresh.writing.invalidation",
     "memoize": "everfresh.functions",
 }

@@ -38,7 +38,7 @@ class Read:
 
     outcome: Outcome
     reason: str = ""
-    """Why, for ``BYPASS``, ``MISS`` and ``STALE``."""
+    """Why, for ``BYPASS``, ``MISS`` and ``STALE``; for ``FILL`` where what was stored is another caller's."""
 
     label: str = ""
     """The model read, as ``app.Model``; of a computation its own name, as ``app.Model.method()``."""

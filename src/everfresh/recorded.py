@@ -7,8 +7,9 @@ rest is as everywhere: versions taken before each query, and an entry is served 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from time import monotonic
 from typing import Any, TypeVar
@@ -106,6 +107,9 @@ class Computation:
     refresh_later: Callable[[bytes], bool] | None = None
     """Has it computed by somebody else, who gets the lease. Was that arranged?"""
 
+    unsuited: Callable[[Any], str] | None = None
+    """Why a stored result is not what this caller would compute; empty where it is. ``None``: it always is."""
+
 
 def read_recorded(computation: Computation, compute: Callable[[], T], *, fresh: bool = False) -> Answer[T]:
     """What *compute* returns, from the cache where that is the same as computing it now.
@@ -137,7 +141,7 @@ def look_recorded(computations: Sequence[Computation]) -> list[Answer[Any] | Non
     seen = _look([f"{each.key}{databases}" for each in computations])
     answers: list[Answer[Any] | None] = []
     for each, stored in zip(computations, seen, strict=True):
-        if stored is None or not stored.is_current(each):
+        if stored is None or not stored.is_current(each) or (each.unsuited and each.unsuited(stored.value)):
             answers.append(None)
         else:
             stored.note(each)
@@ -266,6 +270,8 @@ class _Reading:
         self.steps = steps
         self.key = f"{computation.key}{_databases()}"
         self._looked = 0.0
+        self.unsuited = ""
+        """Why what is stored is another caller's. Nobody waits for what is computed for others."""
         self.own = Dependencies.of([*computation.also, *_of_tags(_own_tags(computation))])
 
     async def answer(self, *, fresh: bool) -> Answer[Any]:
@@ -281,10 +287,12 @@ class _Reading:
         if stored is None:
             return None
         is_current = stored.is_current(self.computation)
-        if is_current and not ages.is_due(stored.expires, stored.seconds):
-            return self._hit(stored)
         if not is_current and not stored.may_still_serve(self.key, self.computation):
             return None
+        if not self._suits(stored):
+            return None
+        if is_current and not ages.is_due(stored.expires, stored.seconds):
+            return self._hit(stored)
         begun = await self.steps.ask(self._begin)
         if begun.lease is not None and not await self.steps.ask(partial(self._pass_on, begun.lease)):
             return await self._compute(begun)
@@ -292,14 +300,14 @@ class _Reading:
 
     async def _missing(self) -> Answer[Any]:
         """Compute it, or wait for who does."""
-        waits = not is_ours(self.key) and not await self.steps.ask(_holds_locks)
+        waits = not self.unsuited and not is_ours(self.key) and not await self.steps.ask(_holds_locks)
         deadline = monotonic() + _LEASES_WAITED_FOR * settings().limits.lease_seconds
         while waits and (flight := board(self.key)) is not None:
             await self.steps.wait(max(0.0, deadline - monotonic()), flight)
             landed = flight.result() if flight.done() else None
             if landed is Landing.STORED and (found := await self._current()) is not None:
                 return found
-            if landed in (None, Landing.UNSTORED):
+            if landed in (None, Landing.UNSTORED) or self.unsuited:
                 return await self._compute(await self.steps.ask(self._versions))
         if not waits:
             return await self._compute(await self.steps.ask(self._begin))
@@ -316,7 +324,8 @@ class _Reading:
         pause = _FIRST_WAIT_SECONDS
         while True:
             begun = await self.steps.ask(self._begin)
-            if begun.lease is None and not begun.is_down and monotonic() < deadline:
+            may_wait = begun.lease is None and not begun.is_down and not self.unsuited
+            if may_wait and monotonic() < deadline:
                 await self.steps.wait(pause)
                 pause = min(2 * pause, _LONGEST_WAIT_SECONDS)
                 if (found := await self._current()) is not None:
@@ -330,7 +339,7 @@ class _Reading:
     async def _found_meanwhile(self, begun: Fill) -> Answer[Any] | None:
         """What the last holder of the lease stored between our last look and our getting it."""
         stored = await self.steps.ask(self._stored)
-        if stored is None or not stored.is_current(self.computation):
+        if stored is None or not stored.is_current(self.computation) or not self._suits(stored):
             return None
         if begun.lease is not None:
             await self.steps.ask(partial(current_store().release, self.key, begun.lease))
@@ -340,20 +349,14 @@ class _Reading:
         """Compute it, and store it where we hold the lease, or *whatever* holds it."""
         lease, stored = begun.lease, False
         try:
-            with recording() as recorded:
-                recorded.note(self.own.clauses(), zip(self.own.names, begun.versions, strict=False))
+            with self._recording(begun) as recorded:
                 started = monotonic()
                 value = await self.steps.compute()
                 seconds = monotonic() - started
                 # What is lazy asks the database only now.
                 body, reason = await self.steps.ask(lambda: _pack_body(value, self.key))
-            if self.computation.is_declared:
-                recorded.untracked.clear()
-            if self.computation.result_tags is not None:
-                await self.steps.ask(lambda: self._note_result_tags(value, begun, recorded))
-            if (outer := current_recording()) is not None:
-                outer.absorb(recorded)
-                outer.note((), (), self.computation.timeout)
+                if self.computation.result_tags is not None:
+                    await self.steps.ask(lambda: self._note_result_tags(value, begun, recorded))
             if begun.is_down:
                 reason = reason or "the store is down"
             elif lease is None and not whatever:
@@ -365,7 +368,23 @@ class _Reading:
         finally:
             if lease is not None and not stored:
                 await self.steps.ask(lambda: current_store().release(self.key, lease))
-        return Answer(value, Outcome.FILL if stored else Outcome.MISS, reason, stamp)
+        return Answer(value, Outcome.FILL if stored else Outcome.MISS, reason or self.unsuited, stamp)
+
+    @contextmanager
+    def _recording(self, begun: Fill) -> Iterator[Recording]:
+        """Record what is read, and tell whoever records around it: also when it raises, for they may catch that."""
+        outer = current_recording()
+        with recording() as recorded:
+            recorded.note(
+                self.own.clauses(), zip(self.own.names, begun.versions, strict=False), self.computation.timeout
+            )
+            try:
+                yield recorded
+            finally:
+                if self.computation.is_declared:
+                    recorded.untracked.clear()
+                if outer is not None:
+                    outer.absorb(recorded)
 
     def _hit(self, stored: _Stored) -> Answer[Any]:
         stored.note(self.computation)
@@ -377,6 +396,12 @@ class _Reading:
             outer.moved = True
         return Answer(stored.value, Outcome.STALE, "another one computes it anew", stored.stamp)
 
+    def _suits(self, stored: _Stored) -> bool:
+        """Is it what this caller would compute?"""
+        if self.computation.unsuited is not None:
+            self.unsuited = self.computation.unsuited(stored.value)
+        return not self.unsuited
+
     # What blocks
 
     def _stored(self) -> _Stored | None:
@@ -387,8 +412,8 @@ class _Reading:
         """Take the lease, and the versions of what is known to be depended on."""
         store = current_store()
         if self.computation.name and not self._enroll(store, self.computation.tags):
-            # Nobody could find it by its name, so it is not to be stored.
-            return self._versions()
+            # Nobody could find it by its name, so it is not to be stored, and nobody is to be waited for.
+            return replace(self._versions(), is_down=True)
         return store.begin_fill(self.key, self._before, settings().limits.lease_seconds)
 
     def _pass_on(self, lease: bytes) -> bool:
@@ -434,8 +459,7 @@ class _Reading:
         computation = self.computation
         if reason := _reason_not_to_store(recorded, computation):
             return reason, ""
-        lifetimes = [each for each in (computation.timeout, recorded.timeout) if each is not None]
-        lifetime = settings().lifetime(min(lifetimes, default=None))
+        lifetime = settings().lifetime(recorded.timeout)
         dependencies = Dependencies.of(recorded.clauses)
         versions = [recorded.versions[name] for name in dependencies.names]
         head = codec.Computed(
@@ -455,8 +479,8 @@ class _Reading:
 
 
 def _reason_not_to_store(recorded: Recording, computation: Computation) -> str:
-    if computation.timeout == 0:
-        return "its timeout is 0"
+    if recorded.timeout == 0:
+        return "its timeout is 0, or that of something it read"
     if recorded.untracked:
         label = computation.label or computation.key
         if label not in _warned:
@@ -468,6 +492,8 @@ def _reason_not_to_store(recorded: Recording, computation: Computation) -> str:
                 recorded.untracked[0],
             )
         return f"it is untracked: {recorded.untracked[0]}"
+    if recorded.refused:
+        return recorded.refused
     if recorded.moved:
         return "what it read changed while it was computed"
     if len(recorded.versions) > _MOST_NAMES:

@@ -11,7 +11,16 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-__all__ = ["Dependencies", "Named", "Recording", "computing", "current_recording", "note_untracked", "recording"]
+__all__ = [
+    "Dependencies",
+    "Named",
+    "Recording",
+    "computing",
+    "current_recording",
+    "note_untracked",
+    "recording",
+    "recording_in",
+]
 
 Named = frozenset[frozenset[str]]
 """A clause by the store's names of its tags: an AND of groups, each an OR of names."""
@@ -67,6 +76,9 @@ class Recording:
     untracked: list[str] = field(default_factory=list)
     """What cannot be followed, in words."""
 
+    refused: str = ""
+    """Why what is computed is nobody else's, whatever it read. Says nothing of what is computed around it."""
+
     def note(
         self, clauses: Iterable[Named], versions: Iterable[tuple[str, bytes | None]], timeout: float | None = None
     ) -> None:
@@ -101,6 +113,21 @@ def recording() -> Iterator[Recording]:
     token, outside = _current.set(recorded), _computing.set(False)
     try:
         yield recorded
+    finally:
+        _computing.reset(outside)
+        _current.reset(token)
+
+
+@contextmanager
+def recording_in(recorded: Recording | None) -> Iterator[None]:
+    """Record in *recorded* again, or nowhere: what is read in the block is asked for from outside of what is computed.
+
+    Args:
+        recorded: what `current_recording` gave before the one that runs began.
+    """
+    token, outside = _current.set(recorded), _computing.set(False)
+    try:
+        yield
     finally:
         _computing.reset(outside)
         _current.reset(token)

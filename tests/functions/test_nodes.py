@@ -76,6 +76,7 @@ def test_without_fields() -> None:
         Front(id=1)
 
 
+@pytest.mark.seeds("CE-F7")
 def test_inheritance() -> None:
     """Fields and options come from each parent; what a class takes away it does not have."""
 
@@ -183,7 +184,7 @@ def test_get() -> None:
         PageNode.objects.get(user=9)
 
 
-@pytest.mark.seeds("CE-17")
+@pytest.mark.seeds("CE-17", "CE-F4")
 def test_get_nothing_old() -> None:
     """Neither what was invalidated nor what is over."""
 
@@ -284,6 +285,7 @@ def test_awaited() -> None:
     assert async_to_sync(use)() == ("page", 1, 0)
 
 
+@pytest.mark.seeds("CE-F5")
 def test_namespaces() -> None:
     """Projects with prefixes of their own do not meet, and none is made when the module is imported."""
     ask(PageNode(user=1, number=1))

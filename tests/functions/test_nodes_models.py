@@ -225,6 +225,7 @@ def test_write_while_it_is_computed(author: Author, elsewhere: Elsewhere) -> Non
 # Kinds of models
 
 
+@pytest.mark.seeds("CE-F8")
 def test_proxies(book: Book) -> None:
     """A proxy is another name for the same rows, on either side."""
 
@@ -449,6 +450,7 @@ class Follow(ModelInvalidNode):
         m2m = True
 
 
+@pytest.mark.seeds("CE-F8")
 def test_m2m_to_itself() -> None:
     """Its two foreign keys point to one model; each has its own name."""
     one, two, three = [Reader.objects.create(name=name) for name in "ABC"]
@@ -460,6 +462,7 @@ def test_m2m_to_itself() -> None:
     assert not is_kept(Follow(from_reader=two), two.follows.clear)
 
 
+@pytest.mark.seeds("CE-F8")
 def test_m2m_to_children(author: Author) -> None:
     """A child of the model, and a proxy of it, are what the foreign key points to as well."""
     guest = Guest.objects.create(name="G")

@@ -17,6 +17,7 @@ from everfresh.events import Outcome
 from everfresh.queries.terms import any_write
 from everfresh.reading import Answer
 from everfresh.recording import recording
+from everfresh.stores import GuardedStore
 from tests.conftest import Elsewhere
 from tests.functions.computing import ask
 from tests.library.models import Author, Book, Publisher
@@ -283,3 +284,38 @@ def test_too_many_tags_and_a_write_between(author: Author, configure: Any, elsew
 
     ask(names)
     assert ask(lambda: [Author.objects.get(id=number).name for number in range(1, 20)]).value[-1] == "new"
+
+
+def test_nested_error_that_is_caught(author: Author) -> None:
+    """Who catches the error of an inner computation depends on what that one read before it raised."""
+
+    def inner() -> str:
+        return Author.objects.get(id=7).name
+
+    def outer() -> str:
+        try:
+            return ask(inner, "inner").value  # type: ignore[no-any-return]
+        except Author.DoesNotExist:
+            return "nobody"
+
+    assert ask(outer, "outer").value == "nobody"
+    Author.objects.create(id=7, name="B")
+    assert ask(outer, "outer").value == "B"
+
+
+def test_nested_that_is_never_stored(author: Author) -> None:
+    """What must not be kept is not kept as a part of something else."""
+    assert ask(lambda: ask(titles, "inner", timeout=0).value, "outer").outcome is Outcome.MISS
+    assert ask(lambda: list(Author.objects.cache(timeout=0)), "other").outcome is Outcome.MISS
+
+
+def test_lives_no_longer_than_what_it_read(author: Author, configure: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shortest timeout of all that is inside is that of the whole."""
+    configure(JITTER=0)
+    given: list[float | None] = []
+    monkeypatch.setattr(GuardedStore, "fill", lambda *arguments: given.append(arguments[-1]))
+    ask(lambda: len(Author.objects.cache(timeout=10)), "shorter inside", timeout=60)
+    ask(lambda: len(Author.objects.cache(key="other", timeout=100)), "longer inside", timeout=60)
+    ask(lambda: len(Author.objects.cache(key="third", timeout=100)), "only inside")
+
+    assert [each for each in given if each is not None][1::2] == [10, 60, 100]

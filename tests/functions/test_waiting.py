@@ -193,3 +193,11 @@ def test_in_a_transaction(db_kind: str) -> None:
     with transaction.atomic():
         assert ask(Slow(0)).outcome is Outcome.MISS
     assert time.monotonic() - begun < 2
+
+
+def test_nobody_waits_for_an_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a result cannot be listed by its name it is not stored, and nobody holds it up."""
+    monkeypatch.setattr(current_store().store, "enroll", lambda *_: False)
+    begun = time.monotonic()
+    assert ask(Slow(0), name="f()", label="f").outcome is Outcome.MISS
+    assert time.monotonic() - begun < 2

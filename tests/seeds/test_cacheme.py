@@ -66,7 +66,7 @@ class Page:
         return cls.__name__
 
 
-@pytest.mark.seeds("CE-1")
+@pytest.mark.seeds("CE-1", "CE-F7")
 def test_container() -> None:
     """Every argument, those left out included; on functions and methods."""
     page = Page()
@@ -83,7 +83,7 @@ def test_container() -> None:
     assert apply(lambda value: value + 1) == 4, "a function among the arguments is no method of the container"
 
 
-@pytest.mark.seeds("CE-2")
+@pytest.mark.seeds("CE-2", "CE-F5")
 def test_fields_of_keys() -> None:
     """``>`` separates, as often as one likes; None is a result."""
     runs = []
@@ -196,7 +196,7 @@ def test_callbacks() -> None:
     assert told == [("CM:counted", ("a",)), ("CM:counted", 1, ("b",))]
 
 
-@pytest.mark.seeds("CE-6")
+@pytest.mark.seeds("CE-6", "CE-F1")
 def test_skip() -> None:
     """True, or a function that decides; what it does not skip is cached, and nothing is told of what it does."""
     told: list[str] = []
@@ -208,7 +208,7 @@ def test_skip() -> None:
     assert told == []
 
 
-@pytest.mark.seeds("CE-7")
+@pytest.mark.seeds("CE-7", "CE-F4")
 def test_timeout() -> None:
     """Of each key by itself; None and, as there, 0 are for ever."""
     with override_settings(EVERFRESH={"PREFIX": "timeout", "JITTER": 0.0}):
@@ -247,7 +247,7 @@ def same_name() -> int:
     return 1
 
 
-@pytest.mark.seeds("CE-8")
+@pytest.mark.seeds("CE-8", "CE-F5")
 def test_functions_of_one_name() -> None:
     """They meet under the name, and each is found by its path; a key is no tag."""
     runs = []
@@ -326,7 +326,7 @@ def test_global_stale() -> None:
     assert CACHEME.grace(False) is None
 
 
-@pytest.mark.seeds("CE-10")
+@pytest.mark.seeds("CE-10", "CE-F3")
 def test_thundering_herd() -> None:
     """One computes, the others get what it gives, falsy as it may be."""
     together, runs = Barrier(4), []
@@ -370,7 +370,7 @@ def test_sources() -> None:
     assert counted(invalid_sources=["apple"])() == 1
 
 
-@pytest.mark.seeds("CE-12")
+@pytest.mark.seeds("CE-12", "CE-F6")
 def test_switched_off() -> None:
     """Nothing is read, stored or told; asked for at each call, by Django's settings or by update_settings()."""
     told: list[object] = []
@@ -395,7 +395,7 @@ def test_log(caplog: pytest.LogCaptureFixture) -> None:
     assert 0 <= float(record.getMessage().split()[-2]) < 5000
 
 
-@pytest.mark.seeds("CE-13")
+@pytest.mark.seeds("CE-13", "CE-F11")
 def test_compression() -> None:
     """Is by size, and what was compressed stays readable whatever the setting says."""
     with override_settings(CACHEME={"COMPRESS": True}):
@@ -407,7 +407,7 @@ def test_compression() -> None:
 # Settings
 
 
-@pytest.mark.seeds("CE-12")
+@pytest.mark.seeds("CE-12", "CE-F6")
 def test_settings(settings: Any) -> None:
     """Each has a default, and an unknown one is an error."""
     assert (CACHEME.ENABLE_CACHE, CACHEME.REDIS_CACHE_ALIAS, CACHEME.REDIS_CACHE_PREFIX) == (True, "default", "CM:")
@@ -421,7 +421,7 @@ def test_settings(settings: Any) -> None:
     cacheme.set_connection(object())
 
 
-@pytest.mark.seeds("CE-1")
+@pytest.mark.seeds("CE-1", "CE-F5")
 def test_prefixes() -> None:
     """Asked for at each call; projects with two of them share nothing."""
     function = counted()
@@ -508,7 +508,7 @@ def test_pattern_of_many() -> None:
 # Defects
 
 
-@pytest.mark.seeds("CE-9", "CE-10")
+@pytest.mark.seeds("CE-9", "CE-10", "CE-F2")
 def test_error_in_the_function() -> None:
     """It passes, and neither the old result nor a wait comes after it."""
     fails = [False]
@@ -531,7 +531,7 @@ def test_error_in_the_function() -> None:
     assert function() == 4
 
 
-@pytest.mark.seeds("CE-4")
+@pytest.mark.seeds("CE-4", "CE-F3")
 def test_invalidation_while_it_is_computed() -> None:
     """What was computed from before it is not kept."""
     runs = []
@@ -546,6 +546,7 @@ def test_invalidation_while_it_is_computed() -> None:
     assert (function(), function(), function()) == (1, 2, 2)
 
 
+@pytest.mark.seeds("CE-F7")
 def test_arguments_in_threads() -> None:
     """Calls in several threads have arguments, keys and tags of their own."""
 
@@ -564,6 +565,7 @@ def test_arguments_in_threads() -> None:
     assert invalidate_label("tag:n:7") == 1
 
 
+@pytest.mark.seeds("CE-F11")
 def test_coroutines() -> None:
     """Are awaited."""
     runs = []
@@ -647,7 +649,7 @@ def test_tags_of_nodes() -> None:
     assert cacheme.tags["ConstantNode"].objects.invalid() == 0
 
 
-@pytest.mark.seeds("CE-17")
+@pytest.mark.seeds("CE-17", "CE-F4")
 def test_messages_of_nodes() -> None:
     """As there."""
     for node, field in ((ConstantNode, "id"), (InvalidUserNode, "user")):
@@ -700,7 +702,7 @@ def test_stale_of_nodes() -> None:
     assert said[0]._recipe.computation(said[0]._recipe.call((1,), {})).timeout == 30  # type: ignore[attr-defined]
 
 
-@pytest.mark.seeds("CE-18", "CE-19")
+@pytest.mark.seeds("CE-18", "CE-19", "CE-F7")
 def test_inherited_fields() -> None:
     """Of compat's classes too; and rows of models, in the words of the seed."""
 

@@ -64,7 +64,7 @@ SAVES: dict[str, Callable[[], object]] = {
 }
 
 
-@pytest.mark.seeds("CE-15")
+@pytest.mark.seeds("CE-15", "CE-F11")
 @pytest.mark.parametrize("write", [pytest.param(write, id=name) for name, write in SAVES.items()])
 def test_writes_to_a_model(write: Callable[[], object]) -> None:
     """By whatever path; the seed heard save() and delete()."""
@@ -118,7 +118,7 @@ def test_keys_made_by_python() -> None:
     assert is_kept(other, lambda: Ticket.objects.create().delete())
 
 
-@pytest.mark.seeds("CE-15")
+@pytest.mark.seeds("CE-15", "CE-F11")
 def test_at_commit(elsewhere: Elsewhere) -> None:
     """Together with the write: not before it, not without it, and never after it."""
     Reader.objects.create(id=1, name="A")
@@ -136,7 +136,7 @@ def test_at_commit(elsewhere: Elsewhere) -> None:
     assert elsewhere(function) == 2
 
 
-@pytest.mark.seeds("CE-15")
+@pytest.mark.seeds("CE-15", "CE-F11")
 def test_in_between(elsewhere: Elsewhere) -> None:
     """Whoever hears of a save by a signal asks others for nothing old."""
     from django.db.models.signals import post_save
@@ -171,7 +171,7 @@ def test_many_rows(configure: Configure) -> None:
     assert not is_kept(function, lambda: write(3))
 
 
-@pytest.mark.seeds("CE-15")
+@pytest.mark.seeds("CE-15", "CE-F9")
 def test_model_without_keys() -> None:
     """An error where the function is decorated, and not in somebody's save()."""
     with pytest.raises(TypeError, match=r"invalid_models has shelves\.Fan, which has no cache_key"):
@@ -244,7 +244,7 @@ def test_with_a_timeout() -> None:
     assert not is_kept(function, lambda: Reader.objects.filter(id=1).update(name="B"))
 
 
-@pytest.mark.seeds("CE-15", "CE-16")
+@pytest.mark.seeds("CE-15", "CE-16", "CE-F9")
 def test_in_both_lists() -> None:
     """A model may be in both, and both count."""
     Reader.m2m_cache_keys = {}  # type: ignore[attr-defined]
@@ -319,7 +319,7 @@ def sides() -> tuple[Callable[[], int], Callable[[], int]]:
     )
 
 
-@pytest.mark.seeds("CE-16")
+@pytest.mark.seeds("CE-16", "CE-F8")
 @pytest.mark.parametrize("write", [pytest.param(write, id=name) for name, write in PAIRS.items()])
 def test_pairs(write: Callable[[Book, Reader], object]) -> None:
     """Both sides hear of it, from whichever side it comes."""
@@ -331,7 +331,7 @@ def test_pairs(write: Callable[[Book, Reader], object]) -> None:
     assert (left(), right()) == (2, 2)
 
 
-@pytest.mark.seeds("CE-16")
+@pytest.mark.seeds("CE-16", "CE-F8")
 @pytest.mark.parametrize("write", [pytest.param(write, id=name) for name, write in PARTINGS.items()])
 def test_partings(write: Callable[[Book, Reader], object]) -> None:
     """clear() too, of which the seed made an error."""
@@ -356,7 +356,7 @@ def test_other_pairs() -> None:
     assert is_kept(right, one.books.clear)  # type: ignore[attr-defined]
 
 
-@pytest.mark.seeds("CE-16")
+@pytest.mark.seeds("CE-16", "CE-F8")
 def test_pairs_with_themselves() -> None:
     """One model on both sides, with one function."""
     one, two = Reader.objects.create(id=1), Reader.objects.create(id=2)
@@ -367,7 +367,7 @@ def test_pairs_with_themselves() -> None:
         assert not is_kept(function, one.follows.clear)
 
 
-@pytest.mark.seeds("CE-16")
+@pytest.mark.seeds("CE-16", "CE-F8")
 def test_rows_of_pairs() -> None:
     """Saves and deletions of them tell both sides as well."""
     book, reader = Book.objects.create(id=1), Reader.objects.create(id=1)

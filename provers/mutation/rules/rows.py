@@ -93,8 +93,8 @@ MUTANTS = [
     Mutant(
         rule="a computation inside hands on what it read",
         file="recorded.py",
-        old="            outer.absorb(recorded)",
-        new="            pass",
+        old="                    outer.absorb(recorded)",
+        new="                    pass",
         tests="tests/functions/test_recorded.py",
     ),
     Mutant(

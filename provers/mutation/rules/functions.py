@@ -1,0 +1,167 @@
+"""Computations: what they depend on, who computes them, for how long an old one may be served (DESIGN section 7)."""
+
+from __future__ import annotations
+
+from provers.mutation.mutant import Mutant
+
+__all__ = ["MUTANTS"]
+
+RECORDED = "tests/functions/test_recorded.py"
+TAGS = "tests/functions/test_tags.py"
+WAITING = "tests/functions/test_waiting.py"
+GRACE = "tests/functions/test_grace.py"
+
+MUTANTS = [
+    Mutant(
+        rule="past the limit of tags, the tables of a read stand for it",
+        file="reading/entries.py",
+        old="        recording.note([frozenset({frozenset({name})}) for name in names], (), timeout)\n",
+        new="",
+        tests=RECORDED,
+    ),
+    Mutant(
+        rule="what stands for a table's rows is of before they were read",
+        file="reading/entries.py",
+        old="        recording.note([frozenset({frozenset({name})}) for name in names], (), timeout)",
+        new="        found = current_store().begin_fill(NO_KEY, names, 0).versions\n"
+        "        recording.versions.update(zip(names, found, strict=True))\n"
+        "        recording.note([frozenset({frozenset({name})}) for name in names], (), timeout)",
+        tests=RECORDED,
+    ),
+    Mutant(
+        rule="a computation that raises hands on what it read before",
+        file="recorded.py",
+        old="            finally:\n                if self.computation.is_declared:",
+        new="            except BaseException:\n                raise\n            else:\n"
+        "                if self.computation.is_declared:",
+        tests=RECORDED,
+    ),
+    Mutant(
+        rule="what must not be kept is not kept as a part",
+        file="recorded.py",
+        old="    if recorded.timeout == 0:",
+        new="    if computation.timeout == 0:",
+        tests=RECORDED,
+    ),
+    Mutant(
+        rule="a computation lives no longer than what it read",
+        file="recorded.py",
+        old="        lifetime = settings().lifetime(recorded.timeout)",
+        new="        lifetime = settings().lifetime(computation.timeout)",
+        tests=RECORDED,
+    ),
+    Mutant(
+        rule="what is under a tag depends on it",
+        file="recorded.py",
+        old="    yield from computation.tags",
+        new="    yield from ()",
+        tests=TAGS,
+    ),
+    Mutant(
+        rule="tags that the result tells count only where none has moved since the begin",
+        file="recorded.py",
+        old="        if fence is None or fence != begun.versions[-1]:",
+        new="        if False:",
+        tests=TAGS,
+    ),
+    Mutant(
+        rule="every tag named by people moves what stands for all of them",
+        file="writing/invalidation.py",
+        old='for name in ("", *names))',
+        new="for name in names)",
+        tests=TAGS,
+    ),
+    Mutant(
+        rule="nobody queues for what cannot be stored",
+        file="recorded.py",
+        old="            if landed in (None, Landing.UNSTORED)",
+        new="            if landed is None",
+        tests=WAITING,
+    ),
+    Mutant(
+        rule="after an error one tries again, not all",
+        file="recorded.py",
+        old="        landing = Landing.FAILED",
+        new="        landing = Landing.UNSTORED",
+        tests=WAITING,
+    ),
+    Mutant(
+        rule="who holds locks of the database waits for nobody",
+        file="recorded.py",
+        old=" and not await self.steps.ask(_holds_locks)",
+        new="",
+        tests=WAITING,
+        db="postgresql",
+        store="redis",
+    ),
+    Mutant(
+        rule="nobody waits for himself",
+        file="recorded.py",
+        old="not is_ours(self.key) and",
+        new="",
+        tests=WAITING,
+    ),
+    Mutant(
+        rule="what an index does not take holds nobody up",
+        file="recorded.py",
+        old="            return replace(self._versions(), is_down=True)",
+        new="            return self._versions()",
+        tests=WAITING,
+    ),
+    Mutant(
+        rule="an old result is served for its grace only",
+        file="ages.py",
+        old="    return monotonic() < since + grace",
+        new="    return True",
+        tests=GRACE,
+    ),
+    Mutant(
+        rule="what has ended is served for its grace only",
+        file="ages.py",
+        old="        return end is not None and time() < end + grace",
+        new="        return True",
+        tests=GRACE,
+    ),
+    Mutant(
+        rule="an old result is served only where that was asked for",
+        file="recorded.py",
+        old="        if computation.grace is None:\n            return False\n",
+        new="        if computation.grace is None:\n            return True\n",
+        tests=GRACE,
+    ),
+    Mutant(
+        rule="what is computed from an old result is not kept",
+        file="recorded.py",
+        old="            outer.moved = True",
+        new="            pass",
+        tests=GRACE,
+    ),
+    Mutant(
+        rule="what is computed from an old answer of a query is not kept",
+        file="reading/one.py",
+        old="            recording.moved = True",
+        new="            pass",
+        tests="tests/queries/test_grace.py",
+    ),
+    Mutant(
+        rule="an old answer of a query ends with its grace",
+        file="reading/one.py",
+        old="grace, is_valid=is_valid):",
+        new="1e9, is_valid=is_valid):",
+        tests="tests/queries/test_grace.py",
+    ),
+    Mutant(
+        rule="an answer past its timeout is not served as current",
+        file="reading/one.py",
+        old=" or ages.is_over(_end.unpack_from(data)[0]):",
+        new=":",
+        tests="tests/queries/test_grace.py",
+    ),
+    Mutant(
+        rule="answers with grace and without have keys of their own",
+        file="queries/plan.py",
+        old='"q" if grace is None else "g"',
+        new='"q"',
+        tests="tests/queries/test_grace.py",
+    ),
+]
