@@ -35,8 +35,8 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(django|collections|typing|types|datetime)\..*"),
     # Names as they stand in signatures and under "Raises".
     (r"py:.*", r"timedelta|ModelName|FieldError|FieldDoesNotExist|DoesNotExist|MultipleObjectsReturned"),
-    # Type variables of our own.
-    (r"py:.*", r"everfresh\..*\._[A-Z]"),
+    # Type variables of our own, and what only makes the documented objects.
+    (r"py:.*", r"everfresh\..*\._[A-Z]\w*|_P|Recipe|BoundArguments"),
     # Documented under the name it is imported by.
     (r"py:.*", r"everfresh\.stores\.guard\.GuardedStore"),
 ]

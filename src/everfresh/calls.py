@@ -6,9 +6,10 @@ A *name* is for people too: it is by names that results are listed and found.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
-from inspect import BoundArguments
+from inspect import BoundArguments, Signature, signature
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -16,7 +17,16 @@ from everfresh.exceptions import Unencodable
 from everfresh.given import as_given, canonical, note_given
 from everfresh.keys import digest, encode
 
-__all__ = ["Arguments", "Call", "arguments", "describe", "identify", "name_arguments", "noted_arguments"]
+__all__ = [
+    "Arguments",
+    "Call",
+    "arguments",
+    "describe",
+    "identify",
+    "name_arguments",
+    "noted_arguments",
+    "signature_of",
+]
 
 _LONGEST = 200
 """Characters of a name."""
@@ -86,6 +96,16 @@ def name_arguments(label: str, call: Call) -> dict[str, Any]:
 
 
 # Functions
+
+
+def signature_of(function: Callable[..., Any]) -> Signature:
+    """The parameters of *function*."""
+    if sys.version_info >= (3, 14):
+        # Annotations are evaluated when they are asked for, and may name what only type checkers import.
+        from annotationlib import Format
+
+        return signature(function, annotation_format=Format.FORWARDREF)
+    return signature(function)
 
 
 def identify(function: Callable[..., Any]) -> tuple[str, Any]:

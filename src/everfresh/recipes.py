@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from inspect import Parameter, Signature, signature
+from inspect import Parameter, Signature
 from typing import Any, Protocol
 
 import django
@@ -14,7 +14,7 @@ from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.db import router
 
-from everfresh.calls import Call, arguments, describe, identify, name_arguments
+from everfresh.calls import Call, arguments, describe, identify, name_arguments, signature_of
 from everfresh.conf import seconds, settings
 from everfresh.exceptions import Uncacheable
 from everfresh.keys import digest, encode
@@ -98,7 +98,7 @@ class Recipe:
         by_result = callable(tags) and _takes_two(tags)
         return cls(
             function=function,
-            signature=signature(function),
+            signature=signature_of(function),
             label=found,
             identity=identity,
             key=key,
@@ -218,7 +218,7 @@ def _takes_two(function: Callable[..., Any]) -> bool:
     positional = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
     needed = [
         each
-        for each in signature(function).parameters.values()
+        for each in signature_of(function).parameters.values()
         if each.kind in positional and each.default is Parameter.empty
     ]
     return len(needed) > 1

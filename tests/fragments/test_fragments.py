@@ -812,7 +812,7 @@ def test_visitors_at_one_time_never_share(monkeypatch: pytest.MonkeyPatch) -> No
             waits.set()
         return flight
 
-    monkeypatch.setattr("everfresh.recorded.board", board)
+    monkeypatch.setattr("everfresh.recorded.reading.board", board)
     with ThreadPoolExecutor(1) as pool:
 
         def bob() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
+import functools
 import uuid
 from collections import OrderedDict, namedtuple
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db.models import Count, F, Prefetch, Value
 from django.http import QueryDict
 from django.utils import translation
-from django.utils.functional import SimpleLazyObject, lazy
+from django.utils.functional import SimpleLazyObject, cached_property, lazy
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext_lazy
 from pytest_django import DjangoAssertNumQueries
@@ -451,6 +452,24 @@ def test_what_is_no_column_is_untracked(author: Author) -> None:
     listed = Author.objects.prefetch_related(Prefetch("books", to_attr="read")).get(id=1)
     with noted(listed) as recorded:
         assert recorded.untracked == ["'read', which a given library.Author holds and its row does not"]
+
+
+@pytest.mark.parametrize("kind", [functools.cached_property, cached_property], ids=["functools", "Django"])
+def test_cached_properties(kind: Any, author: Author, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are computed again, by the row: what they read is followed."""
+
+    def size(self: Author) -> int:
+        return self.books.count() if self.books.count() < 3 else int("fails")
+
+    prop = kind(size)
+    prop.__set_name__(Author, "size")
+    monkeypatch.setattr(Author, "size", prop, raising=False)
+    assert author.size == 1  # type: ignore[attr-defined]
+    assert is_as_stored(author)
+    for number in (2, 3):
+        Book.objects.create(id=number, author_id=1, title="another")
+        with noted(author) as recorded:
+            assert recorded.untracked == ["'size', which a given library.Author holds and its row does not"]
 
 
 def test_circles_end(author: Author) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import everfresh
-from everfresh import recorded
+from everfresh.conf import settings
 from everfresh.events import Outcome
 from tests.conftest import Configure
 from tests.functions.computing import ask
@@ -175,7 +175,7 @@ def test_passed_on() -> None:
 def test_jitter(configure: Configure) -> None:
     """What is stored at one moment does not end at one moment, and nothing lives for longer than it was given."""
     configure(JITTER=0.5)
-    lifetimes = {recorded.settings().lifetime(100) for _ in range(20)}
+    lifetimes = {settings().lifetime(100) for _ in range(20)}
     assert len(lifetimes) > 10
     assert all(50 <= each <= 100 for each in lifetimes if each is not None)
-    assert recorded.settings().lifetime(None) is None
+    assert settings().lifetime(None) is None

@@ -6,8 +6,10 @@ asking the row would give. So a result does not depend on which of many instance
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from inspect import getattr_static
 from itertools import chain
 from typing import Any
 
@@ -16,7 +18,7 @@ from django.db.models import ForeignKey, ManyToManyField, ManyToManyRel, Model, 
 from django.db.models.fields.files import FieldFile
 from django.db.models.fields.mixins import FieldCacheMixin
 from django.db.models.manager import BaseManager
-from django.utils.functional import LazyObject, empty
+from django.utils.functional import LazyObject, cached_property, empty
 
 from everfresh import policies
 from everfresh.conf import settings
@@ -42,7 +44,8 @@ def note_given(values: Iterable[Any]) -> None:
 
     Those in containers count, and those that are loaded with others. The recording depends on their rows from here on.
     Where one differs, or its row is gone, the recording is marked as moved: what is computed is the caller's, and is
-    not stored. Where nobody can tell (an instance carries what is no column), it is told of something untracked.
+    not stored. Where nobody can tell (an instance carries what is no column and no cached property), it is told of
+    something untracked.
 
     Asks nothing, where there are no instances.
     """
@@ -180,9 +183,20 @@ def _compare_values(instance: Model, row: Model) -> None:
         if name in columns and name in asked:
             if not _is_same(_of_file(value), _of_file(asked[name]), by_equality=True):
                 raise _Differs
-        elif name not in asked or not _is_same(value, asked[name]):
-            # An annotation, a cached property, whatever code has put there: no row says what it is now.
+        elif not (name in asked or _has_property(row, name)) or not _is_same(value, asked[name]):
+            # An annotation, or whatever code has put there: no row says what it is now.
             _note_unknown(instance, name)
+
+
+def _has_property(row: Model, name: str) -> bool:
+    """Have *row* compute the cached property *name*, inside the recording. Was there one?"""
+    if not isinstance(getattr_static(type(row), name, None), cached_property | functools.cached_property):
+        return False
+    try:
+        getattr(row, name)
+    except Exception:  # noqa: BLE001  it is not what was called, so its errors are nobody's
+        return False
+    return True
 
 
 def _note_unknown(instance: Model, name: str) -> None:

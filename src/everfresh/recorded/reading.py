@@ -1,51 +1,41 @@
-"""Computations whose dependencies record themselves: what a function returned, and everything it read to do so.
-
-The entry of one holds the names of its tags beside their versions, for nothing but running the function tells them. The
-rest is as everywhere: versions taken before each query, and an entry is served as long as none of them moved.
-"""
+"""Reading computations: from the store, or computed by one of all who want it while the others wait."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from time import monotonic
 from typing import Any, TypeVar
 
-from django.conf import settings as django_settings
 from django.db import connections
-from django.db.models import QuerySet
 
-from everfresh import ages, codec
-from everfresh.bounded import Bounded
+from everfresh import ages
 from everfresh.conf import settings
-from everfresh.databases import logical_database, point_of_view
 from everfresh.events import Outcome, Read, emit
-from everfresh.exceptions import Unencodable
 from everfresh.flights import Landing, board, is_ours, land
 from everfresh.journal import journal_of
-from everfresh.keys import digest, encode
-from everfresh.naming import tag_names
 from everfresh.reading import Answer
-from everfresh.recording import Dependencies, Named, Recording, current_recording, recording
+from everfresh.recorded.computations import (
+    FENCE,
+    Computation,
+    clauses_of,
+    databases,
+    label_index,
+    member,
+    own_tags,
+    tag_label,
+    tags_by_name,
+)
+from everfresh.recorded.stored import Stored, look, pack_body, store
+from everfresh.recording import Dependencies, Recording, current_recording, recording
 from everfresh.steps import Awaiting, Blocking, Steps, run
 from everfresh.stores import NO_KEY, Fill, GuardedStore, current_store
 from everfresh.switches import is_disabled
-from everfresh.tags import named
 
-__all__ = [
-    "Computation",
-    "aread_recorded",
-    "count_current",
-    "label_index",
-    "look_recorded",
-    "member",
-    "read_recorded",
-    "reason_to_bypass",
-    "tag_label",
-]
+__all__ = ["aread_recorded", "look_recorded", "read_recorded", "reason_to_bypass"]
 
 T = TypeVar("T")
 
@@ -53,9 +43,6 @@ logger = logging.getLogger("everfresh")
 
 _MOST_NAMES = 10_000
 """Tags of one entry; with more it is not stored."""
-
-_REMEMBERED = 4_096
-"""Entries of which one process keeps something at hand."""
 
 _LEASES_WAITED_FOR = 2
 """Of one whose holder may have died, and of the one who takes it then."""
@@ -68,47 +55,6 @@ _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.005, 0.1
 
 _warned: set[str] = set()
 """What was warned of: once is enough."""
-
-_names: Bounded[str, tuple[str, ...]] = Bounded(_REMEMBERED)
-"""The tags of the entries seen last, by key: without them a hit costs a second look at the store."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Computation:
-    """One computation, by what names it and what is said of it."""
-
-    key: str
-    """The store's: short printable ASCII without spaces."""
-
-    label: str = ""
-    """What to call it and others of its kind: ``app.module.function``."""
-
-    name: str = ""
-    """What people call it, unlike others of its kind; with it, it is listed and can be invalidated by it."""
-
-    timeout: float | None = None
-    """Seconds; ``None`` is for ever, 0 stores nothing."""
-
-    grace: float | None = None
-    """Seconds for which it may be served when it is old, while another one computes it anew; ``None``: never."""
-
-    tags: tuple[str, ...] = ()
-    """Names given by people that it depends on."""
-
-    also: tuple[Named, ...] = ()
-    """Clauses of what is read by ways that nobody can follow."""
-
-    is_declared: bool = False
-    """Does *also* answer for all that cannot be followed?"""
-
-    result_tags: Callable[[Any], Iterable[str]] | None = None
-    """Names given by people that are known only from the result."""
-
-    refresh_later: Callable[[bytes], bool] | None = None
-    """Has it computed by somebody else, who gets the lease. Was that arranged?"""
-
-    unsuited: Callable[[Any], str] | None = None
-    """Why a stored result is not what this caller would compute; empty where it is. ``None``: it always is."""
 
 
 def read_recorded(computation: Computation, compute: Callable[[], T], *, fresh: bool = False) -> Answer[T]:
@@ -137,8 +83,8 @@ def look_recorded(computations: Sequence[Computation]) -> list[Answer[Any] | Non
     """What is stored and current of each of *computations*, in one round trip where this process has seen them."""
     if reason_to_bypass():
         return [None] * len(computations)
-    databases = _databases()
-    seen = _look([f"{each.key}{databases}" for each in computations])
+    suffix = databases()
+    seen = look([f"{each.key}{suffix}" for each in computations])
     answers: list[Answer[Any] | None] = []
     for each, stored in zip(computations, seen, strict=True):
         if stored is None or not stored.is_current(each) or (each.unsuited and each.unsuited(stored.value)):
@@ -160,119 +106,17 @@ def reason_to_bypass() -> str:
     return ""
 
 
-def count_current(keys: Sequence[str]) -> int:
-    """How many of *keys*, as an index holds them, lead to something that is current."""
-    return sum(stored is not None and stored.is_valid for stored in _look(keys))
-
-
-# The index
-
-
-def label_index(label: str = "") -> str:
-    """The name of the index of what is stored under *label*; without one, of that of all labels."""
-    return digest(encode((settings().prefix(), "label", label)))
-
-
-def tag_label(tag: str) -> str:
-    """The label under which everything is listed that depends on a tag named by people."""
-    return f"tag:{tag}"
-
-
-def member(computation: Computation) -> str:
-    """What stands for *computation* in an index: its key in the store, and its name."""
-    return f"{computation.key}{_databases()} {computation.name}"
-
-
-# What is stored
-
-
-@dataclass(frozen=True, slots=True)
-class _Stored:
-    """An entry, as it was found."""
-
-    value: Any
-    is_valid: bool
-    """Has nothing moved that it depends on?"""
-
-    dependencies: Dependencies
-    versions: tuple[bytes | None, ...]
-    seconds: float
-    expires: float | None
-    stamp: str
-
-    def is_current(self, computation: Computation) -> bool:
-        """Is it what is to be served?"""
-        return self.is_valid and (computation.grace is None or not ages.is_over(self.expires))
-
-    def may_still_serve(self, key: str, computation: Computation) -> bool:
-        """May it be served though it is old?"""
-        if computation.grace is None:
-            return False
-        return ages.may_still_serve(key, self.stamp, self.expires, computation.grace, is_valid=self.is_valid)
-
-    def note(self, computation: Computation) -> None:
-        """Tell whoever records what is read."""
-        if (outer := current_recording()) is not None:
-            pairs = zip(self.dependencies.names, self.versions, strict=True)
-            outer.note(self.dependencies.clauses(), pairs, computation.timeout)
-
-
-def _look(keys: Sequence[str]) -> list[_Stored | None]:
-    """What is stored under *keys*: one look, and a second one for those whose tags are not known here."""
-    store = current_store()
-    guessed = [_names.get(key, ()) for key in keys]
-    names = list(dict.fromkeys(name for each in guessed for name in each))
-    snapshots = store.read_many(keys, names)
-    live = dict(zip(names, snapshots.versions, strict=True))
-    unpacked = [None if entry is None else codec.unpack_computed(entry) for entry in snapshots.entries]
-    unknown = list(dict.fromkeys(name for each in unpacked if each for name in each[0].names if name not in live))
-    if unknown:
-        live |= zip(unknown, store.read(NO_KEY, unknown).versions, strict=True)
-    return [None if each is None else _stored(key, *each, live) for key, each in zip(keys, unpacked, strict=True)]
-
-
-def _stored(
-    key: str,
-    head: codec.Computed,
-    versions: tuple[bytes | None, ...],
-    body: bytes,
-    live: dict[str, bytes | None],
-) -> _Stored | None:
-    _names[key] = head.names
-    value = codec.unpack_any(body, key, _secrets())
-    if isinstance(value, codec.Miss):
-        return None
-    dependencies = Dependencies(head.names, head.positions)
-    moved = [was is None or was != live[name] for name, was in zip(head.names, versions, strict=True)]
-    return _Stored(
-        value=value,
-        is_valid=not dependencies.stale(moved),
-        dependencies=dependencies,
-        versions=tuple([live[name] for name in head.names]),
-        seconds=head.seconds,
-        expires=head.expires,
-        stamp=_stamp(head, versions),
-    )
-
-
-def _stamp(head: codec.Computed, versions: Sequence[bytes | None]) -> str:
-    return digest([*(version or b"" for version in versions), encode(head.expires)])
-
-
-# Reading and filling
-
-
 class _Reading:
     """One read of one computation."""
 
     def __init__(self, computation: Computation, steps: Steps[Any]) -> None:
         self.computation = computation
         self.steps = steps
-        self.key = f"{computation.key}{_databases()}"
+        self.key = f"{computation.key}{databases()}"
         self._looked = 0.0
         self.unsuited = ""
         """Why what is stored is another caller's. Nobody waits for what is computed for others."""
-        self.own = Dependencies.of([*computation.also, *_of_tags(_own_tags(computation))])
+        self.own = Dependencies.of([*computation.also, *clauses_of(own_tags(computation))])
 
     async def answer(self, *, fresh: bool) -> Answer[Any]:
         if reason := await self.steps.ask(reason_to_bypass):
@@ -354,7 +198,7 @@ class _Reading:
                 value = await self.steps.compute()
                 seconds = monotonic() - started
                 # What is lazy asks the database only now.
-                body, reason = await self.steps.ask(lambda: _pack_body(value, self.key))
+                body, reason = await self.steps.ask(lambda: pack_body(value, self.key))
                 if self.computation.result_tags is not None:
                     await self.steps.ask(lambda: self._note_result_tags(value, begun, recorded))
             if begun.is_down:
@@ -386,17 +230,17 @@ class _Reading:
                 if outer is not None:
                     outer.absorb(recorded)
 
-    def _hit(self, stored: _Stored) -> Answer[Any]:
+    def _hit(self, stored: Stored) -> Answer[Any]:
         stored.note(self.computation)
         return Answer(stored.value, Outcome.HIT, stamp=stored.stamp)
 
-    def _old(self, stored: _Stored) -> Answer[Any]:
+    def _old(self, stored: Stored) -> Answer[Any]:
         if (outer := current_recording()) is not None:
             # What is computed from something old is nothing to keep.
             outer.moved = True
         return Answer(stored.value, Outcome.STALE, "another one computes it anew", stored.stamp)
 
-    def _suits(self, stored: _Stored) -> bool:
+    def _suits(self, stored: Stored) -> bool:
         """Is it what this caller would compute?"""
         if self.computation.unsuited is not None:
             self.unsuited = self.computation.unsuited(stored.value)
@@ -404,9 +248,9 @@ class _Reading:
 
     # What blocks
 
-    def _stored(self) -> _Stored | None:
+    def _stored(self) -> Stored | None:
         self._looked = monotonic()
-        return _look([self.key])[0]
+        return look([self.key])[0]
 
     def _begin(self) -> Fill:
         """Take the lease, and the versions of what is known to be depended on."""
@@ -425,8 +269,8 @@ class _Reading:
 
     @property
     def _before(self) -> list[str]:
-        fences = [_FENCE] if self.computation.result_tags else []
-        return [*self.own.names, *_named(fences)]
+        fences = [FENCE] if self.computation.result_tags else []
+        return [*self.own.names, *tags_by_name(fences)]
 
     def _enroll(self, store: GuardedStore, tags: Iterable[str]) -> bool:
         computation = self.computation
@@ -446,36 +290,19 @@ class _Reading:
         tags = list(self.computation.result_tags(value))
         if not tags:
             return
-        known = Dependencies.of(_of_tags(tags))
+        known = Dependencies.of(clauses_of(tags))
         if self.computation.name and not self._enroll(current_store(), tags):
             recorded.moved = True
-        *versions, fence = current_store().begin_fill(NO_KEY, [*known.names, *_named([_FENCE])], 0).versions
+        *versions, fence = current_store().begin_fill(NO_KEY, [*known.names, *tags_by_name([FENCE])], 0).versions
         if fence is None or fence != begun.versions[-1]:
             recorded.moved = True
         recorded.note(known.clauses(), zip(known.names, versions, strict=True))
 
     def _store(self, recorded: Recording, seconds: float, body: bytes, lease: bytes | None) -> tuple[str, str]:
         """Store it. Returns the reason why not, and else its stamp."""
-        computation = self.computation
-        if reason := _reason_not_to_store(recorded, computation):
+        if reason := _reason_not_to_store(recorded, self.computation):
             return reason, ""
-        lifetime = settings().lifetime(recorded.timeout)
-        dependencies = Dependencies.of(recorded.clauses)
-        versions = [recorded.versions[name] for name in dependencies.names]
-        head = codec.Computed(
-            dependencies.names,
-            tuple(tuple(map(tuple, clause)) for clause in dependencies.positions),
-            seconds,
-            ages.end_of(lifetime),
-        )
-        entry = codec.pack_computed(head, versions, body, compress_above=settings().limits.compress_above)
-        if len(entry) > settings().limits.size:
-            return f"it has {len(entry)} bytes, more than the limit of {settings().limits.size}", ""
-        if lifetime is not None and computation.grace is not None:
-            lifetime += computation.grace
-        current_store().fill(self.key, entry, lease or b"", lifetime)
-        _names[self.key] = dependencies.names
-        return "", _stamp(head, versions)
+        return store(self.key, self.computation, recorded, seconds, body, lease)
 
 
 def _reason_not_to_store(recorded: Recording, computation: Computation) -> str:
@@ -509,47 +336,3 @@ def _reason_not_to_store(recorded: Recording, computation: Computation) -> str:
 def _holds_locks() -> bool:
     """Is a transaction open, whose locks another one may be waiting for while we wait for it?"""
     return any(journal_of(connection).in_transaction for connection in connections.all(initialized_only=True))
-
-
-def _pack_body(value: Any, key: str) -> tuple[bytes | None, str]:
-    """The bytes of *value*, or why there are none."""
-    if isinstance(value, QuerySet):
-        len(value)
-    try:
-        return codec.pack_any(value, key, django_settings.SECRET_KEY if settings().pickle else None), ""
-    except Unencodable as error:
-        return None, f"it holds {error}, which has no exact bytes"
-
-
-# Names
-
-_FENCE = ""
-"""The tag that moves with every tag that people name."""
-
-
-def _own_tags(computation: Computation) -> Iterable[str]:
-    if computation.name:
-        yield f"label:{computation.label}"
-        yield f"name:{computation.name}"
-    yield from computation.tags
-
-
-def _of_tags(tags: Iterable[str]) -> list[Named]:
-    return [frozenset({frozenset({name})}) for name in _named(tags)]
-
-
-def _named(tags: Iterable[str]) -> list[str]:
-    return list(tag_names(named(tag).name for tag in tags))
-
-
-def _databases() -> str:
-    """What tells the databases that a computation may read from those of another project, or of another test run."""
-    return digest(encode([(alias, logical_database(alias), point_of_view(alias)) for alias in sorted(connections)]))
-
-
-def _secrets() -> list[str]:
-    return (
-        [str(key) for key in (django_settings.SECRET_KEY, *django_settings.SECRET_KEY_FALLBACKS)]
-        if settings().pickle
-        else []
-    )

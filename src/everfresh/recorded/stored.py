@@ -1,0 +1,143 @@
+"""What is stored of computations: found with what it depends on, and judged by it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings as django_settings
+from django.db.models import QuerySet
+
+from everfresh import ages, codec
+from everfresh.bounded import Bounded
+from everfresh.conf import settings
+from everfresh.exceptions import Unencodable
+from everfresh.keys import digest, encode
+from everfresh.recorded.computations import Computation
+from everfresh.recording import Dependencies, Recording, current_recording
+from everfresh.stores import NO_KEY, current_store
+
+__all__ = ["Stored", "count_current", "look", "pack_body", "store"]
+
+_names: Bounded[str, tuple[str, ...]] = Bounded(4_096)
+"""The tags of the entries seen last, by key: without them a hit costs a second look at the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An entry, as it was found."""
+
+    value: Any
+    is_valid: bool
+    """Has nothing moved that it depends on?"""
+
+    dependencies: Dependencies
+    versions: tuple[bytes | None, ...]
+    seconds: float
+    expires: float | None
+    stamp: str
+
+    def is_current(self, computation: Computation) -> bool:
+        """Is it what is to be served?"""
+        return self.is_valid and (computation.grace is None or not ages.is_over(self.expires))
+
+    def may_still_serve(self, key: str, computation: Computation) -> bool:
+        """May it be served though it is old?"""
+        if computation.grace is None:
+            return False
+        return ages.may_still_serve(key, self.stamp, self.expires, computation.grace, is_valid=self.is_valid)
+
+    def note(self, computation: Computation) -> None:
+        """Tell whoever records what is read."""
+        if (outer := current_recording()) is not None:
+            pairs = zip(self.dependencies.names, self.versions, strict=True)
+            outer.note(self.dependencies.clauses(), pairs, computation.timeout)
+
+
+def look(keys: Sequence[str]) -> list[Stored | None]:
+    """What is stored under *keys*: one look, and a second one for those whose tags are not known here."""
+    store = current_store()
+    guessed = [_names.get(key, ()) for key in keys]
+    names = list(dict.fromkeys(name for each in guessed for name in each))
+    snapshots = store.read_many(keys, names)
+    live = dict(zip(names, snapshots.versions, strict=True))
+    unpacked = [None if entry is None else codec.unpack_computed(entry) for entry in snapshots.entries]
+    unknown = list(dict.fromkeys(name for each in unpacked if each for name in each[0].names if name not in live))
+    if unknown:
+        live |= zip(unknown, store.read(NO_KEY, unknown).versions, strict=True)
+    return [None if each is None else _stored(key, *each, live) for key, each in zip(keys, unpacked, strict=True)]
+
+
+def _stored(
+    key: str,
+    head: codec.Computed,
+    versions: tuple[bytes | None, ...],
+    body: bytes,
+    live: dict[str, bytes | None],
+) -> Stored | None:
+    _names[key] = head.names
+    value = codec.unpack_any(body, key, _secrets())
+    if isinstance(value, codec.Miss):
+        return None
+    dependencies = Dependencies(head.names, head.positions)
+    moved = [was is None or was != live[name] for name, was in zip(head.names, versions, strict=True)]
+    return Stored(
+        value=value,
+        is_valid=not dependencies.stale(moved),
+        dependencies=dependencies,
+        versions=tuple([live[name] for name in head.names]),
+        seconds=head.seconds,
+        expires=head.expires,
+        stamp=_stamp(head, versions),
+    )
+
+
+def store(
+    key: str, computation: Computation, recorded: Recording, seconds: float, body: bytes, lease: bytes | None
+) -> tuple[str, str]:
+    """Store what took *seconds* to compute. Returns the reason why that was not possible, and else its stamp."""
+    lifetime = settings().lifetime(recorded.timeout)
+    dependencies = Dependencies.of(recorded.clauses)
+    versions = [recorded.versions[name] for name in dependencies.names]
+    head = codec.Computed(
+        dependencies.names,
+        tuple(tuple(map(tuple, clause)) for clause in dependencies.positions),
+        seconds,
+        ages.end_of(lifetime),
+    )
+    entry = codec.pack_computed(head, versions, body, compress_above=settings().limits.compress_above)
+    if len(entry) > settings().limits.size:
+        return f"it has {len(entry)} bytes, more than the limit of {settings().limits.size}", ""
+    if lifetime is not None and computation.grace is not None:
+        lifetime += computation.grace
+    current_store().fill(key, entry, lease or b"", lifetime)
+    _names[key] = dependencies.names
+    return "", _stamp(head, versions)
+
+
+def _stamp(head: codec.Computed, versions: Sequence[bytes | None]) -> str:
+    return digest([*(version or b"" for version in versions), encode(head.expires)])
+
+
+def count_current(keys: Sequence[str]) -> int:
+    """How many of *keys*, as an index holds them, lead to something that is current."""
+    return sum(stored is not None and stored.is_valid for stored in look(keys))
+
+
+def pack_body(value: Any, key: str) -> tuple[bytes | None, str]:
+    """The bytes of *value*, or why there are none."""
+    if isinstance(value, QuerySet):
+        len(value)
+    try:
+        return codec.pack_any(value, key, django_settings.SECRET_KEY if settings().pickle else None), ""
+    except Unencodable as error:
+        return None, f"it holds {error}, which has no exact bytes"
+
+
+def _secrets() -> list[str]:
+    return (
+        [str(key) for key in (django_settings.SECRET_KEY, *django_settings.SECRET_KEY_FALLBACKS)]
+        if settings().pickle
+        else []
+    )
