@@ -122,6 +122,7 @@ INSTALLED_APPS = [
     "tests.published",
     "tests.seeds.blog",
     "tests.seeds.photos",
+    "tests.seeds.shelves",
     "tests.seeds.sweeping",
 ]
 

@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 
 from everfresh import codec
 from everfresh.codec import MISS, decode_rows, decode_value, encode_rows, encode_value, zstd
+from everfresh.codec.entry import unpack_entry
 from everfresh.exceptions import Unencodable
 
 psycopg_range = pytest.importorskip("psycopg.types.range")
@@ -355,7 +356,7 @@ def test_entries_come_back_as_they_were(held: list[bytes | None], body: bytes, c
     """An entry gives back its versions in order, and its body."""
     data = codec.pack_entry(held, body, compress_above=compress_above)
 
-    assert codec.unpack_entry(data, len(held)) == (tuple(held), body)
+    assert unpack_entry(data, len(held)) == (tuple(held), body)
     assert codec.unpack_versions(data, len(held)) == tuple(held)
     assert codec.unpack_body(data, len(held)) == body
     assert codec.matches(data, held) == (None if None in held else body)
@@ -367,8 +368,8 @@ def test_only_equal_versions_match(held: list[bytes | None], live: list[bytes | 
     data = codec.pack_entry(held, body)
 
     assert codec.matches(data, live) == (body if held == live and None not in held else None)
-    assert codec.unpack_entry(data, len(held) + 1) is None
-    assert len(held) == 0 or codec.unpack_entry(data, len(held) - 1) is None
+    assert unpack_entry(data, len(held) + 1) is None
+    assert len(held) == 0 or unpack_entry(data, len(held) - 1) is None
 
 
 @pytest.mark.parametrize("live", [None, codec.PENDING, b"", b"\0" * 7])
@@ -378,14 +379,14 @@ def test_pending_never_matches(live: bytes | None):
         data = codec.pack_entry([V1, pending], b"body")
 
         assert codec.matches(data, [V1, live]) is None
-        assert codec.unpack_entry(data, 2) == ((V1, None), b"body")
+        assert unpack_entry(data, 2) == ((V1, None), b"body")
 
 
 @pytest.mark.parametrize("data", [None, 0, "text", [], b"", bytearray(b"x"), MISS, b"\xeeF", b"x" * 100])
 def test_other_things_under_the_key_are_misses(data: object):
     """Whatever else a store returns for a key is no entry."""
     for count in (0, 1, 2):
-        assert codec.unpack_entry(data, count) is None
+        assert unpack_entry(data, count) is None
         assert codec.unpack_versions(data, count) is None
         assert codec.unpack_body(data, count) is None
         assert codec.matches(data, [V1] * count) is None
@@ -397,12 +398,12 @@ def test_damaged_entries_never_raise(held: list[bytes | None], body: bytes, comp
     data = codec.pack_entry(held, body * 9, compress_above=0 if compressed else None)
     at = source.draw(st.integers(0, len(data) - 1))
 
-    assert codec.unpack_entry(data[:at], len(held)) is None
+    assert unpack_entry(data[:at], len(held)) is None
     assert codec.matches(data[:at], held) is None
-    assert codec.unpack_entry(data + b"x", len(held)) is None
+    assert unpack_entry(data + b"x", len(held)) is None
 
     damaged = data[:at] + source.draw(st.binary(max_size=4)) + data[at + source.draw(st.integers(0, 4)) :]
-    codec.unpack_entry(damaged, len(held))
+    unpack_entry(damaged, len(held))
     codec.matches(damaged, held)
 
 
@@ -412,7 +413,7 @@ def test_any_bytes_are_an_entry_or_a_miss(data: bytes, count: int):
     head = codec.pack_entry([V1] * count, b"")[:-5]
 
     for attempt in (data, head + data, head + b"\1" + data):
-        codec.unpack_entry(attempt, count)
+        unpack_entry(attempt, count)
         codec.matches(attempt, [V1] * count)
 
 
@@ -450,7 +451,7 @@ def test_without_zstd_compressed_entries_are_misses(monkeypatch: pytest.MonkeyPa
 
     assert codec.pack_entry([V1], body, compress_above=0) == codec.pack_entry([V1], body)
     assert codec.matches(compressed, [V1]) is None
-    assert codec.unpack_entry(compressed, 1) is None
+    assert unpack_entry(compressed, 1) is None
     assert codec.unpack_versions(compressed, 1) == (V1,)
 
 
@@ -507,7 +508,7 @@ GOLDEN_VALUE = {
         ("rows", encode_rows(GOLDEN_ROWS), decode_rows, GOLDEN_ROWS),
         ("value", encode_value(GOLDEN_VALUE), decode_value, GOLDEN_VALUE),
         ("entry", codec.pack_entry([V1, V2], b"body"), lambda data: codec.matches(data, [V1, V2]), b"body"),
-        ("pending", codec.pack_entry([V3, None], b""), lambda data: codec.unpack_entry(data, 2), ((V3, None), b"")),
+        ("pending", codec.pack_entry([V3, None], b""), lambda data: unpack_entry(data, 2), ((V3, None), b"")),
     ],
 )
 def test_golden_bytes(name: str, made: bytes, read: Any, meant: Any):
@@ -530,4 +531,4 @@ def test_other_formats_are_misses():
     for number in {*range(256)} - {codec.FORMAT}:
         other = data[:2] + bytes([number]) + data[3:]
         assert codec.matches(other, [V1]) is None
-        assert codec.unpack_entry(other, 1) is None
+        assert unpack_entry(other, 1) is None

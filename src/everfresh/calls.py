@@ -41,11 +41,12 @@ class Call:
     Source: cacheme's container (CE-1).
     """
 
-    __slots__ = ("_bound",)
+    __slots__ = ("_bound", "_name")
 
     def __init__(self, bound: BoundArguments) -> None:
         bound.apply_defaults()
         self._bound = bound
+        self._name: Any = None
 
     def __getattr__(self, name: str) -> Any:
         bound: BoundArguments = object.__getattribute__(self, "_bound")

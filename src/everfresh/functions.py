@@ -15,7 +15,7 @@ from asgiref.sync import iscoroutinefunction
 from everfresh.calls import Call
 from everfresh.memoized import AsyncIteratorMemoized, AsyncMemoized, Memoized
 from everfresh.queries.terms import ModelName
-from everfresh.recipes import Recipe, TagsGiven
+from everfresh.recipes import Name, Recipe, TagsGiven
 
 __all__ = ["AsyncIteratorMemoized", "AsyncMemoized", "Call", "Memoized", "memoize"]
 
@@ -57,6 +57,7 @@ def memoize(target: Callable[_P, _R], /) -> Memoized[_P, _R]: ...
 def memoize(
     *,
     key: Callable[[Call], str] | None = None,
+    node: Callable[[Call], Name] | None = None,
     tags: TagsGiven = None,
     timeout: float | timedelta | None = None,
     grace: float | timedelta | None = None,
@@ -73,6 +74,7 @@ def memoize(
     /,
     *,
     key: Callable[[Call], str] | None = None,
+    node: Callable[[Call], Name] | None = None,
     tags: TagsGiven = None,
     timeout: float | timedelta | None = None,
     grace: float | timedelta | None = None,
@@ -92,8 +94,12 @@ def memoize(
         target: the function, where the decorator is used without arguments.
         key: gives the text that tells one call from another. Left out: its arguments do, all of which must have a
             name that holds in every process.
+        node: gives the node that names the result, in the place of *key*: a `everfresh.nodes.Node`. What its class
+            says of timeout and grace goes before what is said here, its tags come on top, and its hit() and miss() are
+            called where there is no *on_hit* and *on_miss*.
         tags: names that `invalidate_tags` knows the result by: a string, a list of them (nested, and with ``None``
             among them, if that is simpler), or a function that gives them: of the call, or of the call and the result.
+            Invalid nodes are names as well.
         timeout: seconds or a timedelta; ``None`` is for ever, 0 stores nothing.
         grace: seconds or a timedelta for which an old result is served while one caller computes a new one. Left out:
             callers wait for the new one.
@@ -107,7 +113,7 @@ def memoize(
     Raises:
         TypeError: for what is no function; and when called with an argument that has no stable key.
 
-    Source: cacheme's ``@cacheme`` (CE-1, CE-4 to CE-8).
+    Source: cacheme's ``@cacheme`` (CE-1, CE-3 to CE-8).
     """
 
     def decorate(target: Any) -> Any:
@@ -121,6 +127,7 @@ def memoize(
         recipe = Recipe.of(
             function,
             key=key,
+            node=node,
             tags=tags,
             timeout=timeout,
             grace=grace,

@@ -15,12 +15,15 @@ from functools import partial
 from secrets import token_hex
 from typing import Any
 
+from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from everfresh.conf import settings
 from everfresh.exceptions import InvalidationNotSent
-from everfresh.signals import rows_written
+from everfresh.naming import tag_names
+from everfresh.signals import rows_writing, rows_written
 from everfresh.stores import LocalStore, current_store
+from everfresh.tags import named
 
 __all__ = ["Journal", "has_begun", "journal_of"]
 
@@ -146,8 +149,8 @@ class Journal:
             yield
         else:
             # Taken before, so that a write that fails leaves nothing to be told with the next one.
-            news = self._news()
-            with self.publishing(list(dict.fromkeys(names))):
+            told, news = self._told(), self._news()
+            with self.publishing(list(dict.fromkeys([*names, *told]))):
                 yield
             for tell in news:
                 tell()
@@ -159,6 +162,7 @@ class Journal:
         Raises:
             InvalidationNotSent: before anything is committed, when the policy is ``"raise"``.
         """
+        self.record(self._told())
         with self.publishing(self.written):
             try:
                 yield
@@ -171,15 +175,32 @@ class Journal:
         hooks[:0] = [(set(), tell, True) for tell in self._news()]
         self.forget()
 
+    def _told(self) -> tuple[str, ...]:
+        """The names of the tags that those who know the rows have moved along with them."""
+        rows = self._rows()
+        if not rows or not rows_writing.receivers:
+            return ()
+        tags: list[str] = []
+        # Robust: what they cannot tell shall not keep others from writing.
+        for _, given in rows_writing.send_robust(sender=None, using=self._connection.alias, tables=rows):
+            if isinstance(given, DatabaseError):
+                # After one, some databases take the COMMIT for a rollback, and say nothing.
+                raise given
+            tags += () if isinstance(given, Exception) else given or ()
+        return tag_names(named(tag).name for tag in ("", *tags)) if tags else ()
+
     def _news(self) -> list[Callable[[], None]]:
         """What tells those who want to know which rows were written; at most one call."""
+        rows = self._rows()
+        for frame in self._frames:
+            frame.rows.clear()
+        return [partial(_tell, self._connection.alias, rows)] if rows else []
+
+    def _rows(self) -> dict[str, set[object] | None]:
         whole = _Frame(None)
         for frame in self._frames:
             whole.add(frame)
-            frame.rows.clear()
-        if not whole.rows:
-            return []
-        return [partial(_tell, self._connection.alias, whole.rows)]
+        return whole.rows
 
     @contextmanager
     def publishing(self, names: list[str]) -> Iterator[None]:

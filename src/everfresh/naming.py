@@ -10,7 +10,7 @@ from everfresh.conf import settings
 __all__ = ["EntryKind", "entry_key", "tag_names"]
 
 EntryKind = Literal["c", "f", "g", "m", "p", "q", "r", "v"]
-"""The further chunks of a list, a function, a query with grace, a method, a part of a template, a query, a row, a view."""
+"""Chunks of a list, a function, a query with grace, a method, a part of a template, a query, a row, a view."""
 
 
 def tag_names(names: Iterable[str]) -> tuple[str, ...]:

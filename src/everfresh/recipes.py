@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from inspect import Parameter, Signature
-from typing import Any
+from typing import Any, Protocol
 
 import django
 from django.apps import apps
@@ -18,14 +18,29 @@ from everfresh.calls import Call, arguments, describe, identify, name_arguments,
 from everfresh.conf import seconds, settings
 from everfresh.exceptions import Uncacheable
 from everfresh.keys import digest, encode
+from everfresh.naming import entry_key, tag_names
+from everfresh.nodes import flat_tags
 from everfresh.queries.terms import ModelName, any_write
 from everfresh.recorded import Computation
 from everfresh.recording import Named
 
-__all__ = ["Recipe", "TagsGiven", "declared"]
+__all__ = ["Name", "Recipe", "TagsGiven", "declared"]
 
 TagsGiven = str | Iterable[Any] | Callable[[Call], Any] | Callable[[Call, Any], Any] | None
 """Names, or a function that gives them."""
+
+
+class Name(Protocol):
+    """What says of one call how its result is cached, in the place of key and tags: a `everfresh.nodes.Node`."""
+
+    def named(self, computation: Computation) -> Computation:
+        """*computation*, whose key is the function's own, under a name."""
+
+    def hit(self, key: str, result: Any) -> object:
+        """It comes from the cache."""
+
+    def miss(self, key: str) -> object:
+        """It is about to be computed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +54,9 @@ class Recipe:
     """What tells the function from others in keys."""
 
     key: Callable[[Call], str] | None
+    node: Callable[[Call], Name] | None
+    """In the place of *key*."""
+
     tags: Callable[[Call], Any] | None
     result_tags: Callable[[Call, Any], Any] | None
     timeout: float | None
@@ -60,14 +78,23 @@ class Recipe:
         cls,
         function: Callable[..., Any],
         *,
+        key: Callable[[Call], str] | None,
+        node: Callable[[Call], Name] | None,
         tags: TagsGiven,
         timeout: float | timedelta | None,
         grace: float | timedelta | None,
         depends_on: Iterable[ModelName] | None,
         label: str | None,
+        on_hit: Callable[[str, Any, Call], object] | None,
+        on_miss: Callable[[str, Call], object] | None,
         **said: Any,
     ) -> Recipe:
         """What is said of *function*, as people say it."""
+        if node is not None:
+            if key is not None:
+                raise TypeError(f"memoize of {function.__qualname__} takes key= or node=, not both: a node has a key.")
+            on_hit = on_hit or (lambda name, result, call: _name(call, node).hit(name, result))
+            on_miss = on_miss or (lambda name, call: _name(call, node).miss(name))
         found, identity = (label, label) if label is not None else identify(function)
         by_result = callable(tags) and _takes_two(tags)
         return cls(
@@ -75,6 +102,10 @@ class Recipe:
             signature=signature_of(function),
             label=found,
             identity=identity,
+            key=key,
+            node=node,
+            on_hit=on_hit,
+            on_miss=on_miss,
             tags=None if by_result else _gives(tags),
             result_tags=tags if by_result else None,  # type: ignore[arg-type]
             timeout=seconds(timeout),
@@ -97,7 +128,7 @@ class Recipe:
         Raises:
             TypeError: when it has no key.
         """
-        return self._names(call)[0]
+        return self._names(call)[0] if self.node is None else self.computation(call).name
 
     def computation(self, call: Call) -> Computation:
         """How the result of *call* is cached.
@@ -106,19 +137,21 @@ class Recipe:
             TypeError: when it has no key, or a tag is no string.
             ImproperlyConfigured: when it is to depend on a model that the settings exclude.
         """
-        name, key = self._names(call)
-        return Computation(
-            key=f"{settings().prefix()}:f:{key}",
+        name, key = self._names(call) if self.node is None else ("", digest(encode(self.identity)))
+        tags, also = ((), ()) if self.tags is None else self._flat(self.tags(call))
+        computation = Computation(
+            key=entry_key("f", key),
             label=self.label,
             name=name,
             timeout=self.timeout,
             grace=self.grace,
-            tags=() if self.tags is None else self._flat(self.tags(call)),
-            also=tuple(declared(self.label, self.depends_on or ())),
+            tags=tags,
+            also=(*declared(self.label, self.depends_on or ()), *also),
             is_declared=self.depends_on is not None,
             result_tags=None if self.result_tags is None else partial(self._result_tags, call),
             refresh_later=partial(self._refresh_later, call) if _has_tasks() else None,
         )
+        return computation if self.node is None else _name(call, self.node).named(computation)
 
     def _names(self, call: Call) -> tuple[str, str]:
         if self.key is None:
@@ -132,14 +165,16 @@ class Recipe:
 
     def _result_tags(self, call: Call, result: Any) -> tuple[str, ...]:
         assert self.result_tags is not None  # noqa: S101
-        return self._flat(self.result_tags(call, result))
+        tags, also = self._flat(self.result_tags(call, result))
+        if also:
+            raise TypeError(
+                f"tags= of {self.label} gave rows of a model to depend on after the call. They must be known before: "
+                f"tags=lambda call: ..."
+            )
+        return tags
 
-    def _flat(self, given: Any) -> tuple[str, ...]:
-        tags = dict.fromkeys(_leaves(given))
-        for tag in tags:
-            if not isinstance(tag, str):
-                raise TypeError(f"tags= of {self.label} gave {tag!r}, where a tag is a string.")
-        return tuple(map(str.__str__, tags))
+    def _flat(self, given: Any) -> tuple[tuple[str, ...], tuple[Named, ...]]:
+        return flat_tags(given, by=f"tags= of {self.label}")
 
     def _refresh_later(self, call: Call, _lease: bytes) -> bool:
         from everfresh.refreshing import enqueue, find
@@ -154,7 +189,6 @@ def declared(label: str, depends_on: Iterable[ModelName]) -> Iterator[Named]:
     Raises:
         ImproperlyConfigured: when the settings exclude one of them.
     """
-    prefix = settings().prefix()
     for given in depends_on:
         model = apps.get_model(given) if isinstance(given, str) else given
         try:
@@ -164,26 +198,25 @@ def declared(label: str, depends_on: Iterable[ModelName]) -> Iterator[Named]:
                 f"depends_on= of {label} names {model._meta.label}: {refusal.reason}. Take it out of "
                 f"EVERFRESH['EXCLUDE'] and MODELS, or out of depends_on."
             ) from None
-        yield from clauses.named([f"{prefix}:t:{name}" for name in clauses.names])
+        yield from clauses.named(tag_names(clauses.names))
+
+
+def _name(call: Call, node: Callable[[Call], Name]) -> Name:
+    """What *node* gives for *call*, which is asked for it once."""
+    if call._name is None:
+        call._name = node(call)
+    name: Name = call._name
+    return name
 
 
 def _has_tasks() -> bool:
     return settings().refresh_tasks is not None and django.VERSION >= (6, 0)
 
 
-def _leaves(given: Any) -> Iterator[Any]:
-    if isinstance(given, str) or not isinstance(given, Iterable):
-        if given is not None:
-            yield given
-    else:
-        for each in given:
-            yield from _leaves(each)
-
-
 def _gives(tags: Any) -> Callable[[Call], Any] | None:
     if tags is None or callable(tags):
         return tags  # type: ignore[no-any-return]
-    kept = tuple(_leaves(tags))
+    kept = tags if isinstance(tags, str) or not isinstance(tags, Iterable) else tuple(tags)
     return lambda _call: kept
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.dispatch import Signal
 
-__all__ = ["rows_missing", "rows_written", "stale_answer"]
+__all__ = ["rows_missing", "rows_writing", "rows_written", "stale_answer"]
 
 stale_answer = Signal()
 """A hit was computed again (``VERIFY``) and differs. ``event``: an `everfresh.events.Verified`."""
@@ -13,6 +13,13 @@ rows_missing = Signal()
 """A cached list points to rows that are gone. The sender is their model; ``keys``: their primary keys.
 
 Sent when the list is read, before what ``on_missing`` says is done.
+"""
+
+rows_writing = Signal()
+"""A transaction is about to be committed. Receivers return the names of tags to invalidate with it, as a list.
+
+``using`` and ``tables``: as of `rows_written`. They can read what the transaction has written, on that connection; of
+a statement that is its own transaction the rows are never known, and it runs after them. Errors are logged.
 """
 
 rows_written = Signal()

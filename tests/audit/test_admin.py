@@ -65,7 +65,7 @@ class Controls(HTMLParser):
 # Picking
 
 
-@pytest.mark.seeds("CE-21")
+@pytest.mark.seeds("CE-21", "CE-F10")
 def test_nothing_is_picked_beforehand(results: Results, client: Client) -> None:
     """No box is ticked and no pattern filled in: whoever picks one thing gets one thing."""
     response = client.get(ADD)

@@ -9,7 +9,9 @@ from django.db import transaction
 
 from everfresh import selections
 from everfresh.events import Outcome
+from everfresh.names import tag_of
 from everfresh.selections import Selection, invalidate_selection, preview, watched_models
+from everfresh.stores import current_store
 from tests.audit.conftest import Results
 from tests.conftest import Configure
 from tests.library.models import Author, Book, SignedBook

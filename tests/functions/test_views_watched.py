@@ -268,7 +268,8 @@ def test_permissions(settings: Any, alice: User) -> None:
     client = serve(settings, permission_required("library.change_book", raise_exception=False)(everyone))
     content_type = ContentType.objects.get_for_model(Book)
     change, add = (
-        Permission.objects.create(codename=f"{name}_book", content_type=content_type) for name in ("change", "add")
+        Permission.objects.get_or_create(codename=f"{name}_book", content_type=content_type)[0]
+        for name in ("change", "add")
     )
     alice.user_permissions.add(change)
     client.force_login(alice)

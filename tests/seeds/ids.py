@@ -1,4 +1,4 @@
-"""The behaviours of cachemodel (CM), cachebot (CB), ormcache (OC) and cache-sweeper (CS), by their ids.
+"""The behaviours of cachemodel (CM), cachebot (CB), ormcache (OC), cache-sweeper (CS), cacheme (CE).
 
 S are settings, H is history, D was documented and never worked, F are faults that are mended.
 """
@@ -22,6 +22,8 @@ IDS = frozenset(
         *_numbered("CS-", 9),
         *_numbered("CS-D", 3),
         *_numbered("CS-F", 6),
+        *_numbered("CE-", 22),
+        *_numbered("CE-F", 11),
     ]
 )
 

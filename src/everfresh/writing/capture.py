@@ -21,7 +21,7 @@ from everfresh.conf import settings
 from everfresh.events import Invalidated, emit
 from everfresh.journal import journal_of
 from everfresh.naming import tag_names
-from everfresh.signals import rows_written
+from everfresh.signals import rows_writing, rows_written
 from everfresh.tables import Facts, Uncertain, canonical, describe, is_watched, table, table_of
 from everfresh.tags import Kind, Tag
 from everfresh.writing.images import (
@@ -49,7 +49,7 @@ def announce(connection: BaseDatabaseWrapper, name: str, moved: Iterable[Tag]) -
     whole = any(tag.kind is Kind.EPOCH for tag in moved)
     emit(Invalidated(name, len(moved), whole=whole))
     # Nobody reads by a connection that no alias leads to, as the one by which Django drops test databases.
-    if rows_written.receivers and connection.alias in connections.settings:
+    if (rows_written.receivers or rows_writing.receivers) and connection.alias in connections.settings:
         journal_of(connection).note_rows(name, None if whole else _keys(connection, name, moved))
     return tag_names(tag.name for tag in moved)
 
