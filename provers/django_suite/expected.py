@@ -33,6 +33,7 @@ _ALWAYS: dict[str, str] = {
 
 _WITH_ROWS: dict[str, str] = {
     "basic.tests.ModelRefreshTests.test_refresh_with_related": _ROWS,
+    "known_related_objects.tests.ExistingRelatedInstancesTests.test_one_to_one_select_related": _ROWS,
     "lookup.tests.LookupTests.test_in_bulk_lots_of_ids": _OVERLAY,
 }
 """More of them, where rows have entries of their own."""

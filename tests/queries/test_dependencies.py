@@ -45,6 +45,11 @@ CASES: list[tuple[str, str, list[str]]] = [
         ["{library_book!}", "{library_book#author_id, library_book+, library_book-} and {library_book.author_id=1}"],
     ),
     (
+        "Tag.objects.filter(name='a')",
+        "rows",
+        ["{library_tag!}", "{library_tag.name='a'}"],
+    ),
+    (
         "Book.objects.filter(author=1, status=2)",
         "rows",
         [

@@ -94,7 +94,7 @@ class Family:
         found: dict[object, Rows] = {}
         layout = self.layout
         for part in _chunks(keys, connections[self.using].features.max_query_params):
-            rows = query_rows(QuerySet(self.model, using=self.using).filter(pk__in=part).order_by())
+            rows = query_rows(_unordered(QuerySet(self.model, using=self.using).filter(pk__in=part)))
             for key, row in zip(layout.keys(layout.parts[0], rows), rows, strict=True):
                 found[self.name(key)] = [row]
         return [found.get(self.name(key), []) for key in keys]
@@ -104,6 +104,12 @@ class Family:
         """Of the model's rows alone."""
         compiler = compiler_of(QuerySet(self.model, using=self.using), f"{self.shape}/row")
         return layout_of(compiler)
+
+
+def _unordered(queryset: QuerySet[Any]) -> QuerySet[Any]:
+    """*queryset* itself, without order. Not by order_by(), which is the user's to call, and to count in tests."""
+    queryset.query.clear_ordering(force=True)
+    return queryset
 
 
 def _some_key(model: type[Model]) -> object:
@@ -137,7 +143,7 @@ def family_of(model: type[Model], using: str) -> Family:
         if facts is None or concrete._meta.pk.column not in facts.tag_columns:
             # Where SQL and Python do not agree on which keys are equal, a row may be found under a key not its own.
             raise Uncacheable(f"the primary key of {concrete._meta.label} has no tags")
-        query = QuerySet(concrete, using=using).filter(pk=_some_key(concrete)).order_by().query
+        query = _unordered(QuerySet(concrete, using=using).filter(pk=_some_key(concrete))).query
         found = fingerprint(query, "row", logical_database(using), point_of_view(using))
         if len(found.free) != 1:
             raise Uncacheable(f"the primary key of {concrete._meta.label} has no tags")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from django.db import connections
@@ -105,4 +106,9 @@ def tags_by_name(tags: Iterable[str]) -> list[str]:
 
 def databases() -> str:
     """What tells the databases that a computation may read from those of another project, or of another test run."""
-    return digest(encode([(alias, logical_database(alias), point_of_view(alias)) for alias in sorted(connections)]))
+    return _digest_of(tuple((alias, logical_database(alias), point_of_view(alias)) for alias in sorted(connections)))
+
+
+@lru_cache(maxsize=1_024)
+def _digest_of(views: tuple[tuple[str, str, Any], ...]) -> str:
+    return digest(encode(list(views)))

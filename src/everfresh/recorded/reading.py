@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -119,7 +119,11 @@ class _Reading:
         self._looked = 0.0
         self.unsuited = ""
         """Why what is stored is another caller's. Nobody waits for what is computed for others."""
-        self.own = Dependencies.of([*computation.also, *clauses_of(own_tags(computation))])
+
+    @cached_property
+    def own(self) -> Dependencies:
+        """What it depends on whatever it reads. A hit does not ask: the entry holds it."""
+        return Dependencies.of([*self.computation.also, *clauses_of(own_tags(self.computation))])
 
     async def answer(self, *, fresh: bool) -> Answer[Any]:
         if reason := await self.steps.ask(reason_to_bypass):
