@@ -116,7 +116,7 @@ MUTANTS = [
     Mutant(
         rule="a lone write of raw SQL is marked and done",
         file="journal.py",
-        old="            with self.publishing(list(dict.fromkeys(names))):",
+        old="            with self.publishing(list(dict.fromkeys([*names, *told]))):",
         new="            if True:",
         tests="tests/test_raw_sql.py",
     ),
