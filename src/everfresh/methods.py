@@ -20,7 +20,7 @@ from everfresh.naming import entry_key, tag_names
 from everfresh.policies import cache
 from everfresh.queries.terms import ModelName, any_write
 from everfresh.recorded import Computation, read_recorded, reason_to_bypass
-from everfresh.recording import note_untracked
+from everfresh.recording import current_recording
 
 __all__ = ["cached_method", "decorated", "denormalized_field", "needs_no_arguments", "recompute"]
 
@@ -139,7 +139,9 @@ def _row(instance: Model) -> Model:
     try:
         row: Model = cache(queryset, rows=True).get(pk=instance.pk)
     except ObjectDoesNotExist:
-        note_untracked(lambda: f"a row that is not there, {instance._meta.label} {instance.pk!r}")
+        if (recording := current_recording()) is not None:
+            # What is in memory alone is nobody else's.
+            recording.moved = True
         return instance
     return row
 

@@ -56,6 +56,12 @@ class Author(CacheModel):
             cursor.execute("SELECT title FROM published_post WHERE author_id = %s ORDER BY id", [self.pk])
             return [title for (title,) in cursor.fetchall()]
 
+    @cached_method(depends_on=["published.Post"])
+    def name_by_hand(self) -> str:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM published_post")
+        return self.first_name
+
     @cached_method
     def first_missing(self) -> Post | None:
         return self.posts.filter(title="missing").first()

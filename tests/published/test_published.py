@@ -292,6 +292,14 @@ def test_unsaved_instances_share_nothing() -> None:
     assert Author(first_name="C", last_name="D").full_name() == "C D"
 
 
+def test_row_that_is_not_there(author: Author) -> None:
+    """What an instance computes whose row is gone is nobody else's, whatever the method says it depends on."""
+    gone = Author(pk=author.pk + 1, first_name="A", last_name="B")
+    other = Author(pk=author.pk + 1, first_name="C", last_name="D")
+    assert [each.name_by_hand() for each in (gone, other)] == ["A", "C"]
+    assert [each.full_name() for each in (gone, other)] == ["A B", "C D"]
+
+
 def test_denormalized_field_is_computed_once(author: Author) -> None:
     """At each save, the first one included; whoever publishes the row later computes it then."""
     post = Post(author=author, title="One", slug="one")
