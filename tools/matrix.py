@@ -44,8 +44,11 @@ CORNERS = (
     Corner("oldest", "5.2", "sqlite", "locmem", whole=True),
 )
 INDEPENDENT = (
-    "tests/audit/test_browser.py",
-    "tests/audit/test_projects.py",
+    "tests/audit",
+    "tests/fragments/test_jinja2.py",
+    "tests/functions/test_views.py",
+    "tests/functions/test_views_async.py",
+    "tests/functions/test_views_watched.py",
     "tests/protocol_model",
     "tests/seeds/test_cachebot.py",
     "tests/stores",

@@ -12,7 +12,7 @@ import pytest
 import everfresh
 from everfresh.conf import settings
 from everfresh.events import Outcome
-from tests.conftest import Configure
+from tests.conftest import Configure, closing
 from tests.functions.computing import ask
 from tests.library.models import Author
 
@@ -28,7 +28,7 @@ class Refreshing:
 
     def __enter__(self) -> None:
         self.pool = ThreadPoolExecutor(1)
-        self.future = self.pool.submit(lambda: ask(self.compute, **self.options))
+        self.future = self.pool.submit(closing, lambda: ask(self.compute, **self.options))
         assert self.begun.wait(5)
 
     def compute(self) -> str:
@@ -77,7 +77,7 @@ def test_without_grace_they_wait() -> None:
     everfresh.invalidate_tags("a")
     with ThreadPoolExecutor(1) as pool:
         with Refreshing(tags=("a",)):
-            waiting = pool.submit(lambda: ask(never, tags=("a",)))
+            waiting = pool.submit(closing, lambda: ask(never, tags=("a",)))
             time.sleep(0.1)
             assert not waiting.done()
         assert waiting.result(10).value == "new"
@@ -97,7 +97,7 @@ def test_expired(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
         with Refreshing(timeout=100, grace=60):
             assert ask(never, timeout=100, grace=60).outcome is Outcome.STALE
             now += 60
-            waiting = pool.submit(lambda: ask(never, timeout=100, grace=60))
+            waiting = pool.submit(closing, lambda: ask(never, timeout=100, grace=60))
             time.sleep(0.1)
             assert not waiting.done()
         assert waiting.result(10).value == "new"
@@ -114,7 +114,7 @@ def test_grace_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
         with Refreshing(tags=("a",), grace=5):
             assert ask(never, tags=("a",), grace=5).outcome is Outcome.STALE
             now += 6
-            waiting = pool.submit(lambda: ask(never, tags=("a",), grace=5))
+            waiting = pool.submit(closing, lambda: ask(never, tags=("a",), grace=5))
             time.sleep(0.1)
             assert not waiting.done()
         assert waiting.result(10).value == "new"

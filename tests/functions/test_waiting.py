@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.db import connections, transaction
+from django.db import transaction
 
 from everfresh.conf import settings
 from everfresh.events import Outcome
 from everfresh.reading import Answer
 from everfresh.recorded import Computation, member
 from everfresh.stores import current_store
-from tests.conftest import Configure
+from tests.conftest import Configure, closing
 from tests.functions.computing import aask, ask, computation
 from tests.library.models import Author
 
@@ -31,7 +31,7 @@ def together(work: Callable[[], Any], count: int = 8) -> list[Any]:
 
     def begin() -> Any:
         barrier.wait()
-        return work()
+        return closing(work)
 
     with ThreadPoolExecutor(count) as pool:
         return [each.result(30) for each in [pool.submit(begin) for _ in range(count)]]
@@ -96,7 +96,7 @@ def test_another_process() -> None:
         time.sleep(0.2)
         current_store().release(store_key(of), lease)
 
-    thread = threading.Thread(target=elsewhere)
+    thread = threading.Thread(target=closing, args=(elsewhere,))
     begun = time.monotonic()
     thread.start()
     assert ask(slow).outcome is Outcome.FILL
@@ -154,21 +154,14 @@ def test_who_waits_gets_nothing_from_before() -> None:
         return name
 
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(_closing, lambda: ask(slow))
+        first = pool.submit(closing, lambda: ask(slow))
         read.wait(5)
         Author.objects.filter(id=1).update(name="new")
-        second = pool.submit(_closing, lambda: ask(lambda: Author.objects.get(id=1).name))
+        second = pool.submit(closing, lambda: ask(lambda: Author.objects.get(id=1).name))
         time.sleep(0.1)
         write.set()
         assert first.result(10).value == "old"
         assert second.result(10).value == "new"
-
-
-def _closing(work: Callable[[], Any]) -> Any:
-    try:
-        return work()
-    finally:
-        connections.close_all()
 
 
 def test_recursion() -> None:

@@ -10,12 +10,12 @@ from threading import Event
 from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.db import connection
 from django.db.models import QuerySet
 
 from everfresh.events import Outcome, Read, listening
 from everfresh.recording import recording
-from tests.conftest import Configure
+from tests.conftest import Configure, closing
 from tests.library.models import Author
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -45,14 +45,11 @@ def somebody_reading(queryset: QuerySet[Author]) -> Iterator[None]:
         return result
 
     def work() -> Outcome:
-        try:
-            with connection.execute_wrapper(slowly):
-                return read(queryset)[1]
-        finally:
-            connections.close_all()
+        with connection.execute_wrapper(slowly):
+            return read(queryset)[1]
 
     with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(work)
+        future = pool.submit(closing, work)
         assert asked.wait(10)
         try:
             yield
