@@ -107,14 +107,14 @@ def test_another_process() -> None:
 @pytest.mark.seeds("CE-10")
 def test_holder_that_died(configure: Configure) -> None:
     """Its lease ends, and with it the waiting."""
-    configure(LIMITS={"LEASE_SECONDS": 1})
+    configure(LIMITS={"LEASE_SECONDS": 2})  # some stores count in whole seconds
     current_store().begin_fill(store_key(computation()), (), settings().limits.lease_seconds)
 
     begun = time.monotonic()
     answer = ask(Slow(0))
 
     assert answer.value == 1
-    assert 0.5 < time.monotonic() - begun < 4
+    assert 0.5 < time.monotonic() - begun < 6
 
 
 def test_function_that_fails() -> None:
