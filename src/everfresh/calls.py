@@ -186,6 +186,9 @@ def _words(named: Any) -> str:
         return f"{items[1]} {', '.join(map(_words, items[3:]))}"
     if word == "class":
         return str(items[0])
+    if word == "safe":
+        # As the text, so that who invalidates by name need not know which of the two a template has passed.
+        return repr(items[0])
     if word in _BRACKETS:
         opening, closing = _BRACKETS[word]
         return f"{opening}{', '.join(map(_words, items))}{closing}"

@@ -16,6 +16,8 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, transaction
 from django.db.models import Count
+from django.utils.html import format_html
+from django.utils.safestring import mark_safe
 
 import everfresh
 from everfresh import NotCached, memoize, names
@@ -754,3 +756,19 @@ def test_events(author: Author) -> None:
         ("tests.functions.test_memoize.titles", Outcome.FILL),
         ("tests.functions.test_memoize.titles", Outcome.HIT),
     ]
+
+
+def test_safe_text_is_another_argument() -> None:
+    """Else what was made of it, unescaped, would be shown for the same text from anybody; both have one name."""
+
+    @memoize
+    def shown(text: str) -> str:
+        return format_html("<p>{}</p>", text)
+
+    for _ in range(2):
+        assert shown(mark_safe("<b>")) == "<p><b></p>"
+        assert shown("<b>") == "<p>&lt;b&gt;</p>"
+    shown.invalidate("<b>")
+    for text in ("<b>", mark_safe("<b>")):
+        with pytest.raises(NotCached):
+            shown.peek(text)
