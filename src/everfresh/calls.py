@@ -16,6 +16,7 @@ from typing import Any
 from everfresh.exceptions import Unencodable
 from everfresh.given import as_given, canonical, note_given
 from everfresh.keys import digest, encode
+from everfresh.queries.classes import class_path
 
 __all__ = [
     "Arguments",
@@ -112,14 +113,18 @@ def identify(function: Callable[..., Any]) -> tuple[str, Any]:
     """The label of *function*, and its identity, which `everfresh.keys.encode` takes.
 
     Of a function inside another one there may be many. They are told apart by what they are made of, and by those of
-    their free variables that have a name in keys.
+    their free variables that have a name in keys. What a decorator has made is one of them, whatever it is called.
     """
     module, qualname = function.__module__, function.__qualname__
-    if "<" not in qualname or not isinstance(function, FunctionType):
-        return f"{module}.{qualname}", (module, qualname)
-    free = dict(_free_variables(function, frozenset()))
     label = f"{module}.{qualname}"
-    return describe(label, free) if free else label, (module, qualname, _code(function.__code__), *free.items())
+    if isinstance(owner := getattr(function, "__self__", None), type):
+        # A class method, which its subclasses have under the same name.
+        return label, (module, qualname, class_path(owner))
+    if not isinstance(function, FunctionType) or "<" not in qualname + function.__code__.co_qualname:
+        return label, (module, qualname)
+    free = dict(_free_variables(function, frozenset()))
+    identity = (module, qualname, _code(function.__code__), *free.items())
+    return describe(label, free) if free and "<" in qualname else label, identity
 
 
 def _free_variables(function: FunctionType, seen: frozenset[int]) -> Iterator[tuple[str, Any]]:

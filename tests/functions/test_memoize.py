@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 import logging
 import pickle
@@ -772,3 +773,57 @@ def test_safe_text_is_another_argument() -> None:
     for text in ("<b>", mark_safe("<b>")):
         with pytest.raises(NotCached):
             shown.peek(text)
+
+
+def scaled(factor: int) -> Callable[[Callable[[int], int]], Callable[[int], int]]:
+    """A decorator as most are: what it makes has the name of what it is given."""
+
+    def decorate(function: Callable[[int], int]) -> Callable[[int], int]:
+        @functools.wraps(function)
+        def call(number: int) -> int:
+            return factor * function(number)
+
+        return call
+
+    return decorate
+
+
+def plain(number: int) -> int:
+    """What is decorated."""
+    return number
+
+
+def test_decorated_functions_are_told_apart() -> None:
+    """Though all have the name of the one function that they were made of, which is their label."""
+    by_hand = [memoize(each) for each in (plain, scaled(2)(plain), scaled(3)(plain), scaled(2)(scaled(3)(plain)))]
+    for _ in range(2):
+        assert [each(1) for each in by_hand] == [1, 2, 3, 6]
+    assert {repr(each) for each in by_hand} == {f"<memoized {__name__}.plain>"}
+
+
+class Shelf:
+    """Has methods of all kinds."""
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+
+    def free(self) -> int:
+        """What differs from instance to instance."""
+        return self.length
+
+    @classmethod
+    def kind(cls) -> str:
+        """What differs from class to class."""
+        return cls.__name__
+
+
+class TopShelf(Shelf):
+    pass
+
+
+def test_methods_that_are_bound() -> None:
+    """Those of an instance are refused, for nothing tells them apart; those of classes are told apart."""
+    with pytest.raises(TypeError, match=r"not the method Shelf\.free of one instance"):
+        memoize(Shelf(1).free)
+    kinds = [memoize(Shelf.kind), memoize(TopShelf.kind)]
+    assert [each() for each in kinds] == [each() for each in kinds] == ["Shelf", "TopShelf"]
