@@ -827,3 +827,28 @@ def test_methods_that_are_bound() -> None:
         memoize(Shelf(1).free)
     kinds = [memoize(Shelf.kind), memoize(TopShelf.kind)]
     assert [each() for each in kinds] == [each() for each in kinds] == ["Shelf", "TopShelf"]
+
+
+def test_what_next_raises_passes() -> None:
+    """Like any other exception."""
+
+    @memoize
+    def first(name: str) -> Author:
+        return next(iter(Author.objects.filter(name=name)))
+
+    with pytest.raises(StopIteration):
+        first("none")
+    Author.objects.create(name="none")
+    assert first("none").name == "none"
+
+
+def test_an_argument_may_be_called_self() -> None:
+    """Of a function that is no method."""
+
+    @memoize
+    def given(self: int) -> int:
+        return self
+
+    assert given(self=1) == given.refresh(self=1) == given.peek(self=1) == 1
+    given.invalidate(self=1)
+    assert given.cache_key(self=2) != given.cache_key(self=1)
