@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
-from inspect import BoundArguments, Signature, signature
+from inspect import BoundArguments, Parameter, Signature, signature
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -84,9 +84,12 @@ def name_arguments(label: str, call: Call) -> dict[str, Any]:
         TypeError: for one that has no name; it says which, and what to do.
     """
     named: dict[str, Any] = {}
+    parameters = call._bound.signature.parameters
     for name, value in call._bound.arguments.items():
+        # What is given by name is given in any order.
+        by_name = parameters[name].kind is Parameter.VAR_KEYWORD
         try:
-            named[name] = canonical(value)
+            named[name] = canonical(dict(sorted(value.items())) if by_name else value)
             encode(named[name])
         except Unencodable as error:
             raise TypeError(

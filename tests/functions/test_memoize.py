@@ -852,3 +852,20 @@ def test_an_argument_may_be_called_self() -> None:
     assert given(self=1) == given.refresh(self=1) == given.peek(self=1) == 1
     given.invalidate(self=1)
     assert given.cache_key(self=2) != given.cache_key(self=1)
+
+
+def test_the_order_of_a_dict_counts() -> None:
+    """For columns may be made of one; that of arguments which are given by name does not."""
+
+    @memoize
+    def columns(given: dict[str, int]) -> list[str]:
+        return list(given)
+
+    for given in ({"a": 1, "b": 2}, {"b": 2, "a": 1}) * 2:
+        assert columns(given) == list(given)
+
+    @memoize
+    def named(**given: int) -> int:
+        return sum(given.values())
+
+    assert named.cache_key(a=1, b=2) == named.cache_key(b=2, a=1)
