@@ -12,7 +12,7 @@ from time import monotonic, time
 
 from everfresh.bounded import Bounded
 
-__all__ = ["end_of", "is_due", "is_over", "may_still_serve"]
+__all__ = ["end_of", "is_due", "is_over", "left_until", "may_still_serve"]
 
 _REMEMBERED = 4_096
 """Entries of which one process keeps at hand since when they are old."""
@@ -29,6 +29,11 @@ def end_of(lifetime: float | None) -> float | None:
 def is_over(end: float | None) -> bool:
     """Is the *end* over, so that it is there only for its grace?"""
     return end is not None and time() >= end
+
+
+def left_until(end: float) -> float:
+    """The seconds until the *end*; 0 when it is over."""
+    return max(0.0, end - time())
 
 
 def is_due(end: float | None, seconds: float) -> bool:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
-from inspect import BoundArguments, Signature, signature
+from inspect import BoundArguments, Parameter, Signature, signature
 from types import CodeType, FunctionType
 from typing import Any
 
 from everfresh.exceptions import Unencodable
 from everfresh.given import as_given, canonical, note_given
 from everfresh.keys import digest, encode
+from everfresh.queries.classes import class_path
 
 __all__ = [
     "Arguments",
@@ -83,9 +84,12 @@ def name_arguments(label: str, call: Call) -> dict[str, Any]:
         TypeError: for one that has no name; it says which, and what to do.
     """
     named: dict[str, Any] = {}
+    parameters = call._bound.signature.parameters
     for name, value in call._bound.arguments.items():
+        # What is given by name is given in any order.
+        by_name = parameters[name].kind is Parameter.VAR_KEYWORD
         try:
-            named[name] = canonical(value)
+            named[name] = canonical(dict(sorted(value.items())) if by_name else value)
             encode(named[name])
         except Unencodable as error:
             raise TypeError(
@@ -112,14 +116,18 @@ def identify(function: Callable[..., Any]) -> tuple[str, Any]:
     """The label of *function*, and its identity, which `everfresh.keys.encode` takes.
 
     Of a function inside another one there may be many. They are told apart by what they are made of, and by those of
-    their free variables that have a name in keys.
+    their free variables that have a name in keys. What a decorator has made is one of them, whatever it is called.
     """
     module, qualname = function.__module__, function.__qualname__
-    if "<" not in qualname or not isinstance(function, FunctionType):
-        return f"{module}.{qualname}", (module, qualname)
-    free = dict(_free_variables(function, frozenset()))
     label = f"{module}.{qualname}"
-    return describe(label, free) if free else label, (module, qualname, _code(function.__code__), *free.items())
+    if isinstance(owner := getattr(function, "__self__", None), type):
+        # A class method, which its subclasses have under the same name.
+        return label, (module, qualname, class_path(owner))
+    if not isinstance(function, FunctionType) or "<" not in qualname + function.__code__.co_qualname:
+        return label, (module, qualname)
+    free = dict(_free_variables(function, frozenset()))
+    identity = (module, qualname, _code(function.__code__), *free.items())
+    return describe(label, free) if free and "<" in qualname else label, identity
 
 
 def _free_variables(function: FunctionType, seen: frozenset[int]) -> Iterator[tuple[str, Any]]:
@@ -186,6 +194,9 @@ def _words(named: Any) -> str:
         return f"{items[1]} {', '.join(map(_words, items[3:]))}"
     if word == "class":
         return str(items[0])
+    if word == "safe":
+        # As the text, so that who invalidates by name need not know which of the two a template has passed.
+        return repr(items[0])
     if word in _BRACKETS:
         opening, closing = _BRACKETS[word]
         return f"{opening}{', '.join(map(_words, items))}{closing}"

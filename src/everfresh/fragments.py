@@ -327,26 +327,12 @@ def _digest(value: Any) -> str:
 
 
 def _named(value: Any) -> Any:
-    """What names *value*, for a template: it shows the order of a dict, and which text is safe.
+    """What names *value*, which may be a page.
 
     Raises:
         Unencodable: where nothing does.
     """
-    value = named_as(value)
-    return canonical(value), _shown(value)
-
-
-def _shown(value: Any) -> Any:
-    """What a template shows of *value* besides what `canonical` names."""
-    kind = type(value)
-    if issubclass(kind, SafeString):
-        return True
-    if issubclass(kind, dict):
-        return tuple((canonical(name), _shown(each)) for name, each in value.items())
-    if kind is list or kind is tuple:
-        shown = tuple(map(_shown, value))
-        return shown if any(shown) else None
-    return None
+    return canonical(named_as(value))
 
 
 def _settled(value: Any) -> Any:

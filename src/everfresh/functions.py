@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from datetime import timedelta
 from inspect import isasyncgenfunction, isgeneratorfunction
+from types import ModuleType
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 from asgiref.sync import iscoroutinefunction
@@ -123,6 +124,11 @@ def memoize(
             raise TypeError(
                 f"@memoize takes a function, not {function!r}. It goes next to the function, below @property; its "
                 f"options are given by name, as in @memoize(timeout=60)."
+            )
+        if not isinstance(getattr(function, "__self__", None), type | ModuleType | None):
+            raise TypeError(
+                f"@memoize takes a function, not the method {function.__qualname__} of one instance, which is no "
+                f"argument there: decorate the method in its class."
             )
         recipe = Recipe.of(
             function,

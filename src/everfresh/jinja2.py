@@ -7,9 +7,11 @@ in it, and in what it includes, that it does not bind itself. The rest is as in 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
+from weakref import WeakKeyDictionary
 
-from jinja2 import TemplateNotFound, TemplateSyntaxError, Undefined, nodes
+from jinja2 import Environment, TemplateNotFound, TemplateSyntaxError, Undefined, nodes
 from jinja2.ext import Extension
 from jinja2.meta import find_referenced_templates, find_undeclared_variables
 from jinja2.parser import Parser
@@ -29,6 +31,14 @@ _GLOBAL = "everfresh.jinja2: what the environment gives to every template"
 
 _ANYTHING = "*"
 """In place of names that only the rendering can tell."""
+
+
+_texts: WeakKeyDictionary[Environment, dict[str, tuple[str, str, Callable[[], bool]]]] = WeakKeyDictionary()
+"""The texts that were included, by environment and name: each with its digest, and whether it is still the same."""
+
+
+def _always() -> bool:
+    return True
 
 
 class FragmentExtension(Extension):
@@ -66,10 +76,11 @@ class FragmentExtension(Extension):
                 "Write the fragment inside of the block.",
                 line,
             )
-        names, sources = self._used(body)
+        names, source, included = self._used(body)
         fragment = {
             "name": name,
-            "source": digest(encode((parser.name or "", repr(given), *sources))),
+            "source": digest(encode((parser.name or "", repr(given), source))),
+            "included": included,
             "answered": sorted({each.name for value in vary for each in _names_in(value)}),
         }
         used = [nodes.Name(each, "load", lineno=line) for each in names if each != _ANYTHING]
@@ -88,30 +99,40 @@ class FragmentExtension(Extension):
         parameters = [nodes.Name(each.name, "param", lineno=line) for each in used]
         return nodes.CallBlock(call, parameters, [], body, lineno=line)
 
-    def _used(self, body: list[nodes.Node]) -> tuple[list[str], list[str]]:
-        """The names that *body* uses from outside, sorted; and its text and that of what it includes."""
+    def _used(self, body: list[nodes.Node]) -> tuple[list[str], str, dict[str, str]]:
+        """The names that *body* uses from outside, sorted; its text; and the texts of what it includes, as digests."""
         # Without globals, for one that a context overrides is a name like any other.
         bare = self.environment.overlay()
         bare.globals = {}
         names: set[str] = set()
-        sources: dict[str, str] = {}
+        included: dict[str, str] = {}
         whole = nodes.Template(body, lineno=1)
         whole.set_environment(bare)
-        left = [("", whole)]
+        left = [whole]
         while left:
-            place, tree = left.pop()
-            sources[place] = repr(tree)
+            tree = left.pop()
             names |= find_undeclared_variables(tree)
             for each in find_referenced_templates(tree):
                 if each is None:
                     names.add(_ANYTHING)
-                elif each not in sources and self.environment.loader is not None:
-                    try:
-                        text, _, _ = self.environment.loader.get_source(self.environment, each)
-                    except TemplateNotFound:
-                        continue
-                    left.append((each, bare.parse(text, each)))
-        return sorted(names - _OWN), [text for _, text in sorted(sources.items())]
+                elif each not in included and self.environment.loader is not None:
+                    text, included[each] = self._text(each)
+                    left.append(bare.parse(text, each))
+        return sorted(names - _OWN), repr(whole), included
+
+    def _text(self, place: str) -> tuple[str, str]:
+        """The text of a template as it is now, and a digest of it; both are empty where there is none."""
+        assert self.environment.loader is not None  # noqa: S101
+        text, digested, is_current = _texts.setdefault(self.environment, {}).get(place, ("", "", bool))
+        if not is_current():
+            try:
+                text, _, up_to_date = self.environment.loader.get_source(self.environment, place)
+            except TemplateNotFound:
+                return "", ""
+            digested = digest(encode(text))
+            is_current = (self.environment.auto_reload and up_to_date) or _always
+            _texts[self.environment][place] = text, digested, is_current
+        return text, digested
 
     def _render(
         self,
@@ -136,9 +157,15 @@ class FragmentExtension(Extension):
             )
         except (TypeError, ValueError) as error:
             raise TemplateSyntaxError(f"The fragment {fragment['name']!r} got {error}", 1, context.name) from error
+        included = fragment["included"]
+        # Loaders of compiled templates have no texts; one who has no texts has none that change.
+        with suppress(RuntimeError):
+            included = {place: self._text(place)[1] for place in included}
+        # One that was changed after this template was compiled: nobody has looked at which names it uses.
+        uses_anything = uses_anything or included != fragment["included"]
         whole = Fragment(
             name=fragment["name"],
-            source=fragment["source"],
+            source=digest(encode((fragment["source"], included))),
             answered=frozenset(fragment["answered"]),
             by_language=not given.get("any_language"),
             by_time_zone=not given.get("any_timezone"),

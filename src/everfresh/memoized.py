@@ -58,18 +58,18 @@ class _Face(Generic[_P]):
         # By its name, as a function.
         return self._recipe.function.__qualname__
 
-    def cache_key(self, *args: _P.args, **kwargs: _P.kwargs) -> str:
+    def cache_key(self, /, *args: _P.args, **kwargs: _P.kwargs) -> str:
         """What the result for these arguments is called: in callbacks, in lists, and for patterns."""
         return self._recipe.name(self._called((args, kwargs)))
 
-    def invalidate(self, *args: _P.args, **kwargs: _P.kwargs) -> None:
+    def invalidate(self, /, *args: _P.args, **kwargs: _P.kwargs) -> None:
         """Have the result for these arguments computed anew.
 
         Inside a transaction on the default database it takes effect at its COMMIT, else at once.
         """
         names.invalidate_name(self.cache_key(*args, **kwargs))
 
-    async def ainvalidate(self, *args: _P.args, **kwargs: _P.kwargs) -> None:
+    async def ainvalidate(self, /, *args: _P.args, **kwargs: _P.kwargs) -> None:
         """See `invalidate`."""
         await sync_to_async(self.invalidate)(*args, **kwargs)
 
@@ -134,15 +134,15 @@ class Memoized(_Face[_P], Generic[_P, _R]):
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return super().__get__(instance, owner)
 
-    def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+    def __call__(self, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
         """What the function returns, from the cache where that is the same as calling it now."""
         return self._read((args, kwargs))
 
-    def refresh(self, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+    def refresh(self, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
         """Call the function, and keep what it returns in the place of what is stored."""
         return self._read((args, kwargs), fresh=True)
 
-    def peek(self, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+    def peek(self, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
         """What is stored for these arguments; the function is not called.
 
         Raises:
@@ -286,17 +286,17 @@ class AsyncMemoized(_AsyncFace[_P], Generic[_P, _R]):
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return super().__get__(instance, owner)
 
-    async def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+    async def __call__(self, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
         """See `Memoized`."""
         result: _R = await self._aread((args, kwargs))
         return result
 
-    async def arefresh(self, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+    async def arefresh(self, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
         """See `Memoized.refresh`."""
         result: _R = await self._aread((args, kwargs), fresh=True)
         return result
 
-    async def apeek(self, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+    async def apeek(self, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
         """See `Memoized.peek`."""
         result: _R = await sync_to_async(self._stored)((args, kwargs))
         return result
@@ -320,15 +320,15 @@ class AsyncIteratorMemoized(_AsyncFace[_P], Generic[_P, _R]):
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return super().__get__(instance, owner)
 
-    def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> AsyncIterator[_R]:
+    def __call__(self, /, *args: _P.args, **kwargs: _P.kwargs) -> AsyncIterator[_R]:
         """See `Memoized`."""
         return _replayed(self._aread((args, kwargs)))
 
-    async def arefresh(self, *args: _P.args, **kwargs: _P.kwargs) -> AsyncIterator[_R]:
+    async def arefresh(self, /, *args: _P.args, **kwargs: _P.kwargs) -> AsyncIterator[_R]:
         """See `Memoized.refresh`."""
         return _iterated(await self._aread((args, kwargs), fresh=True))
 
-    async def apeek(self, *args: _P.args, **kwargs: _P.kwargs) -> AsyncIterator[_R]:
+    async def apeek(self, /, *args: _P.args, **kwargs: _P.kwargs) -> AsyncIterator[_R]:
         """See `Memoized.peek`."""
         return _iterated(await sync_to_async(self._stored)((args, kwargs)))
 

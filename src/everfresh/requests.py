@@ -140,6 +140,11 @@ class _Watch:
         if "session" in own and not self.declared.session:
             way_out = f'Leave it out, or write cookies=("{settings.SESSION_COOKIE_NAME}",).'
             found["session"] = SimpleLazyObject(partial(self._take, own["session"], "it used the session", way_out))
+        if "_stream" in own:
+            # Without a length, as over HTTP/2, nobody knows whether there is one before it is read.
+            found["_stream"] = SimpleLazyObject(
+                partial(self._take, own["_stream"], "it read the body", "Take what it says from the query.")
+            )
         if "user" in own and "user" not in known:
             found["user"] = SimpleLazyObject(partial(self._take, own["user"], *_USER))
         if "auser" in own and "auser" not in known:

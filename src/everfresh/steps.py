@@ -49,7 +49,11 @@ class Blocking(Generic[T]):
 
     async def compute(self) -> T:
         """Call the user's function."""
-        return self._compute()
+        try:
+            return self._compute()
+        except StopIteration as end:
+            # No coroutine lets one pass.
+            raise _Stopped(end) from None
 
     async def wait(self, seconds: float, until: Future[Any] | None = None) -> None:
         """Block for *seconds*, or until *until* is done."""
@@ -81,6 +85,13 @@ class Awaiting(Generic[T]):
             await asyncio.wait([asyncio.wrap_future(until)], timeout=seconds)
 
 
+class _Stopped(Exception):
+    """The user's function raised `StopIteration`, as ``next()`` does."""
+
+    def __init__(self, raised: StopIteration) -> None:
+        self.raised = raised
+
+
 def run(procedure: Coroutine[Any, Any, T]) -> T:
     """Run a *procedure* whose steps are `Blocking`."""
     try:
@@ -88,4 +99,6 @@ def run(procedure: Coroutine[Any, Any, T]) -> T:
     except StopIteration as end:
         result: T = end.value
         return result
+    except _Stopped as stopped:
+        raise stopped.raised from None
     raise RuntimeError(f"{procedure!r} awaited something else than its steps.")

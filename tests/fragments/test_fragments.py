@@ -6,7 +6,7 @@ import logging
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import django
 import pytest
@@ -226,12 +226,18 @@ def test_value_that_nobody_named(author: Author) -> None:
     assert page() == "Hello "
 
 
+class Shown(NamedTuple):
+    text: str
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [
         ("<b>", mark_safe("<b>")),
         (["<b>"], [mark_safe("<b>")]),
         ({"a": "<b>"}, {"a": mark_safe("<b>")}),
+        ({"<b>"}, {mark_safe("<b>")}),
+        (Shown("<b>"), Shown(mark_safe("<b>"))),
         ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
         (1, True),
         ("1", 1),
@@ -239,8 +245,9 @@ def test_value_that_nobody_named(author: Author) -> None:
 )
 def test_values_that_are_shown_in_two_ways(first: Any, second: Any) -> None:
     """Equal, or of the same text, and not the same to a template."""
-    page = Page('{% fragment "ways" %}{{ value }}{% for each in value.items %}{{ each }}{% endfor %}{% endfragment %}')
-    plain = Page("{{ value }}{% for each in value.items %}{{ each }}{% endfor %}")
+    body = "{{ value }}{{ value.text }}{{ value|join:' ' }}"
+    body += "{% for each in value.items %}{{ each }}{% endfor %}"
+    page, plain = Page('{% fragment "ways" %}' + body + "{% endfragment %}"), Page(body)
 
     assert [page(value=first), page(value=second)] == [plain(value=first), plain(value=second)]
     assert page.outcomes == [FILL]

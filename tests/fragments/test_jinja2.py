@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -213,3 +214,28 @@ def test_asynchronous_environment_is_refused() -> None:
     environment = jinja2.Environment(extensions=["everfresh.jinja2.FragmentExtension"], enable_async=True)
     with pytest.raises(jinja2.TemplateSyntaxError):
         environment.from_string('{% fragment "x" %}{% endfragment %}')
+
+
+def test_a_text_that_is_included_may_change_by_itself() -> None:
+    """What includes it is not compiled anew, by a bytecode cache not even after a deploy: nobody knows what it uses."""
+    texts = {"page": '{% fragment "x" %}{% include "part" %}{% endfragment %}', "part": "text"}
+    environment = jinja2.Environment(
+        loader=jinja2.DictLoader(texts), extensions=["everfresh.jinja2.FragmentExtension"], autoescape=True
+    )
+
+    def shown(user: str) -> str:
+        return str(environment.get_template("page").render(user=user))
+
+    assert shown("a") == "text"
+    texts["part"] = "{{ user }}"
+    assert [shown("a"), shown("b")] == ["a", "b"]
+
+
+def test_templates_without_texts(tmp_path: Path) -> None:
+    """As those that were compiled beforehand, of which no text can have changed."""
+    texts = Page('{% fragment "x" %}{% include "part" %}{% endfragment %}', part="{{ user }}")
+    texts.environment.compile_templates(str(tmp_path), zip=None)
+    page = Page("")
+    page.environment.loader = jinja2.ModuleLoader(str(tmp_path))
+    assert [page(user="a"), page(user="b"), page(user="b")] == ["a", "b", "b"]
+    assert page.outcomes == [HIT]

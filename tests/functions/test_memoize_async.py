@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import sys
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import wraps
 from typing import Any
@@ -17,6 +18,7 @@ from django.utils.functional import SimpleLazyObject
 import everfresh
 from everfresh import NotCached, memoize, names
 from everfresh.functions import Call
+from everfresh.stores import GuardedStore
 from tests.library.models import Author, Book
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -222,3 +224,36 @@ async def test_exceptions_are_not_kept(author: Author) -> None:
         with pytest.raises(LookupError):
             await fails()
     assert RUNS == ["fails", "fails"]
+
+
+@pytest.mark.parametrize("step", ["begin_fill", "read_many"])
+@awaiting
+async def test_what_is_cancelled_holds_nothing_up(monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """Also while a thread takes the lease for it, or looks again after that."""
+
+    @memoize
+    async def count() -> int:
+        return await Author.objects.acount()
+
+    asked = threading.Event()
+    proceed = threading.Event()
+    real = getattr(GuardedStore, step)
+    looks = iter([step == "begin_fill"])
+    monkeypatch.setattr("everfresh.recorded.reading._FRESH_LOOK_SECONDS", -1.0)
+
+    def slowly(self: GuardedStore, *args: Any) -> Any:
+        found = real(self, *args)
+        if next(looks, True) and not asked.is_set():
+            asked.set()
+            proceed.wait(5)
+        return found
+
+    monkeypatch.setattr(GuardedStore, step, slowly)
+    reading = asyncio.create_task(count())
+    assert await asyncio.to_thread(asked.wait, 5)
+    reading.cancel()
+    await asyncio.sleep(0.01)
+    proceed.set()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    assert await asyncio.wait_for(count(), 2) == 0

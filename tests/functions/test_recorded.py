@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from django.db.models import Count
 from django.test import override_settings
 
 import everfresh
+from everfresh import ages
 from everfresh.conf import settings
 from everfresh.events import Outcome
 from everfresh.queries.terms import any_write
@@ -319,3 +322,28 @@ def test_lives_no_longer_than_what_it_read(author: Author, configure: Any, monke
     ask(lambda: len(Author.objects.cache(key="third", timeout=100)), "only inside")
 
     assert [each for each in given if each is not None][1::2] == [10, 60, 100]
+
+
+def test_what_is_computed_from_a_stored_result_ends_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However deep the one with the timeout is, and however long ago it was computed."""
+    start = time.time()
+    timed = partial(ask, lambda: 1, "timed", timeout=60)
+    middle = partial(ask, lambda: timed().value, "middle")
+    middle()
+    monkeypatch.setattr(ages, "time", lambda: start + 50)
+    with recording() as recorded:
+        assert middle().outcome is Outcome.HIT
+    assert recorded.timeout is not None
+    assert 0 < recorded.timeout <= 10
+    with recording() as recorded:
+        timed()
+    assert recorded.timeout is not None
+    assert 0 < recorded.timeout <= 10
+
+
+def test_what_nothing_limits_limits_nothing() -> None:
+    """Though it is stored with a name, and lists have an end."""
+    ask(lambda: 1, label="a", name="b")
+    with recording() as recorded:
+        assert ask(lambda: 1, label="a", name="b").outcome is Outcome.HIT
+    assert recorded.timeout is None

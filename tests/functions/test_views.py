@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.core.handlers.asgi import ASGIRequest
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.template.response import TemplateResponse
@@ -595,3 +597,22 @@ def test_wrong_views() -> None:
         memoize_view(ListView.as_view(extra_context={"x": object()}))
     with pytest.raises(TypeError, match=r"tests.view was called with int in place of a request; .*method_decorator"):
         memoized(titles)(7)
+
+
+def _with_body(body: bytes) -> ASGIRequest:
+    """A GET whose length nobody told, as a server of HTTP/2 may hand it on."""
+    scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": [(b"host", b"testserver")]}
+    return ASGIRequest(scope, BytesIO(body))
+
+
+@pytest.mark.parametrize("is_read_before", [False, True])
+@pytest.mark.parametrize("how", ["request.body", "request.read()", "b''.join(request)"])
+def test_a_body_without_a_length_is_nobody_elses(settings: Any, how: str, is_read_before: bool) -> None:
+    """Whether the view reads it or middleware has."""
+    view = memoized(lambda request: HttpResponse(eval(how)))
+    serve(settings, view)
+    for body in (b"mine", b"yours", b"mine", b""):
+        request = _with_body(body)
+        if is_read_before:
+            assert request.body == body
+        assert view(request).content == body

@@ -31,7 +31,8 @@ def canonical(value: Any) -> Any:
     """What names *value* in a key: two values share it only when a computation cannot tell them apart.
 
     A row is named by its model, its database and its primary key, not by what is in its columns: that is what entries
-    depend on. A queryset is named by its query, evaluated or not. Of dicts, the order does not count.
+    depend on. A queryset is named by its query, evaluated or not. Of dicts, the order counts:
+    columns may be made of one.
 
     Returns:
         scalars and tuples that `everfresh.keys.encode` takes. Every tuple begins with the kind of what it stands for.
@@ -87,9 +88,14 @@ def _multi_value(value: MultiValueDict[Any, Any], depth: int) -> Any:
 
 
 def _pairs(items: Iterable[tuple[Any, Any]], depth: int) -> Iterator[Any]:
-    named = [(_named(key, depth), _named(item, depth)) for key, item in items]
-    for pair in sorted(named, key=encode):
-        yield from pair
+    for key, item in items:
+        yield _named(key, depth)
+        yield _named(item, depth)
+
+
+def _attributes(held: Mapping[str, Any], depth: int) -> Any:
+    # In the order of their names: nobody asks in which one they were set.
+    return tuple(_pairs(sorted(held.items()), depth))
 
 
 def _dataclass(value: Any, depth: int) -> Any:
@@ -101,7 +107,8 @@ def _class(value: type, _depth: int) -> Any:
 
 
 def _safe(value: SafeString, _depth: int) -> Any:
-    return str.__str__(value)
+    # What is made of it is not escaped, unlike what is made of the same text.
+    return "safe", str.__str__(value)
 
 
 def _promise(value: Any, depth: int) -> Any:
@@ -116,7 +123,7 @@ def _lazy_object(value: Any, depth: int) -> Any:
 
 
 def _anonymous(value: Any, depth: int) -> Any:
-    return "anonymous", class_path(type(value)), _named(vars(value), depth)
+    return "anonymous", class_path(type(value)), _attributes(vars(value), depth)
 
 
 # What reads the database
@@ -174,13 +181,13 @@ def _queryset(value: Any, depth: int) -> Any:
         query,
         class_path(value._iterable_class),
         fetch_mode and class_path(type(fetch_mode)),
-        _named({str(field): set(rows.values()) for field, rows in known}, depth),
-        _named({name: item for name, item in vars(value).items() if name not in _DERIVED}, depth),
+        _attributes({str(field): set(rows.values()) for field, rows in known}, depth),
+        _attributes({name: item for name, item in vars(value).items() if name not in _DERIVED}, depth),
     )
 
 
 def _prefetch(value: Prefetch[Any, Any, Any], depth: int) -> Any:
-    return "prefetch", class_path(type(value)), _named(vars(value), depth)
+    return "prefetch", class_path(type(value)), _attributes(vars(value), depth)
 
 
 def _manager(value: BaseManager[Any], depth: int) -> Any:

@@ -117,6 +117,9 @@ class _Reading:
         self.steps = steps
         self.key = f"{computation.key}{databases()}"
         self._looked = 0.0
+        self._lease: bytes | None = None
+        self._is_given_up = False
+        """Was the task cancelled? Whatever its steps still get in their threads, they are to give back."""
         self.unsuited = ""
         """Why what is stored is another caller's. Nobody waits for what is computed for others."""
 
@@ -128,9 +131,15 @@ class _Reading:
     async def answer(self, *, fresh: bool) -> Answer[Any]:
         if reason := await self.steps.ask(reason_to_bypass):
             return Answer(await self.steps.compute(), Outcome.BYPASS, reason)
-        if fresh:
-            return await self._compute(await self.steps.ask(self._begin), whatever=True)
-        return await self._current() or await self._missing()
+        try:
+            if fresh:
+                return await self._compute(await self.steps.ask(self._begin), whatever=True)
+            return await self._current() or await self._missing()
+        except BaseException:
+            self._is_given_up = True
+            if self._lease is not None:
+                await self.steps.ask(self._give_back)
+            raise
 
     async def _current(self) -> Answer[Any] | None:
         """What is stored, if it may be served; computed anew by us where that is our turn."""
@@ -147,6 +156,8 @@ class _Reading:
         begun = await self.steps.ask(self._begin)
         if begun.lease is not None and not await self.steps.ask(partial(self._pass_on, begun.lease)):
             return await self._compute(begun)
+        # Whoever computes it now has the lease.
+        self._lease = None
         return self._hit(stored) if is_current else self._old(stored)
 
     async def _missing(self) -> Answer[Any]:
@@ -193,7 +204,7 @@ class _Reading:
         if stored is None or not stored.is_current(self.computation) or not self._suits(stored):
             return None
         if begun.lease is not None:
-            await self.steps.ask(partial(current_store().release, self.key, begun.lease))
+            await self.steps.ask(self._give_back)
         return self._hit(stored)
 
     async def _compute(self, begun: Fill, *, whatever: bool = False) -> Answer[Any]:
@@ -218,7 +229,8 @@ class _Reading:
             stored = not reason
         finally:
             if lease is not None and not stored:
-                await self.steps.ask(lambda: current_store().release(self.key, lease))
+                await self.steps.ask(self._give_back)
+            self._lease = None
         return Answer(value, Outcome.FILL if stored else Outcome.MISS, reason or self.unsuited, stamp)
 
     @contextmanager
@@ -265,7 +277,16 @@ class _Reading:
         if self.computation.name and not self._enroll(store, self.computation.tags):
             # Nobody could find it by its name, so it is not to be stored, and nobody is to be waited for.
             return replace(self._versions(), is_down=True)
-        return store.begin_fill(self.key, self._before, settings().limits.lease_seconds)
+        begun = store.begin_fill(self.key, self._before, settings().limits.lease_seconds)
+        self._lease = begun.lease
+        if self._is_given_up:
+            self._give_back()
+        return begun
+
+    def _give_back(self) -> None:
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            current_store().release(self.key, lease)
 
     def _pass_on(self, lease: bytes) -> bool:
         later = self.computation.refresh_later

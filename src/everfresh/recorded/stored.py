@@ -53,7 +53,9 @@ class Stored:
         """Tell whoever records what is read."""
         if (outer := current_recording()) is not None:
             pairs = zip(self.dependencies.names, self.versions, strict=True)
-            outer.note(self.dependencies.clauses(), pairs, computation.timeout)
+            limits = (computation.timeout, None if self.expires is None else ages.left_until(self.expires))
+            timeout = min((each for each in limits if each is not None), default=None)
+            outer.note(self.dependencies.clauses(), pairs, timeout)
 
 
 def look(keys: Sequence[str]) -> list[Stored | None]:
@@ -107,7 +109,8 @@ def store(
         dependencies.names,
         tuple(tuple(map(tuple, clause)) for clause in dependencies.positions),
         seconds,
-        ages.end_of(lifetime),
+        # What nothing limits gives no end to what is computed from it.
+        None if recorded.timeout is None else ages.end_of(lifetime),
     )
     entry = codec.pack_computed(head, versions, body, compress_above=settings().limits.compress_above)
     if len(entry) > settings().limits.size:
