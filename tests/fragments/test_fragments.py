@@ -15,6 +15,7 @@ from django.core.cache import caches
 from django.core.paginator import Paginator
 from django.db import connection, connections, transaction
 from django.template import TemplateSyntaxError
+from django.urls import resolve
 from django.utils import timezone, translation
 from django.utils.functional import SimpleLazyObject
 from django.utils.safestring import SafeString, mark_safe
@@ -459,6 +460,15 @@ def test_urls_need_no_request() -> None:
     assert page.outcomes == [HIT]
     page(request=request(user=AnonymousUser(), current_app="other"))
     assert page.outcomes == [FILL]
+
+
+def test_urls_in_one_in_another_need_no_request() -> None:
+    """Nor does the inner one use what the outer one hands on of it."""
+    page = Page('{% fragment "o" %}{% fragment "i" %}{% url "admin:index" %}{% endfragment %}{% endfragment %}')
+    asked = request(user=AnonymousUser(), resolver_match=resolve("/admin/"))
+
+    assert page(request=asked) == page(request=asked) == "/admin/"
+    assert page.outcomes == [HIT]
 
 
 # The key
