@@ -52,8 +52,17 @@ class Stored:
     def note(self, computation: Computation) -> None:
         """Tell whoever records what is read."""
         if (outer := current_recording()) is not None:
-            pairs = zip(self.dependencies.names, self.versions, strict=True)
+            pairs = zip(self.dependencies.names, self._settled(), strict=True)
             outer.note(self.dependencies.clauses(), pairs, computation.timeout)
+
+    def _settled(self) -> tuple[bytes | None, ...]:
+        """The versions, with one for each tag that moved and did not make it stale (see `reading.note_hit`)."""
+        if None in self.versions:
+            settled = current_store().begin_fill(NO_KEY, self.dependencies.names, 0).versions
+            moved = [was is None or was != now for was, now in zip(self.versions, settled, strict=True)]
+            if not self.dependencies.stale(moved):
+                return settled
+        return self.versions
 
 
 def look(keys: Sequence[str]) -> list[Stored | None]:
