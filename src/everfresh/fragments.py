@@ -327,7 +327,7 @@ def _digest(value: Any) -> str:
 
 
 def _named(value: Any) -> Any:
-    """What names *value*, for a template: it shows the order of a dict, and which text is safe.
+    """What names *value*, for a template: it shows the order of a dict.
 
     Raises:
         Unencodable: where nothing does.
@@ -339,8 +339,6 @@ def _named(value: Any) -> Any:
 def _shown(value: Any) -> Any:
     """What a template shows of *value* besides what `canonical` names."""
     kind = type(value)
-    if issubclass(kind, SafeString):
-        return True
     if issubclass(kind, dict):
         return tuple((canonical(name), _shown(each)) for name, each in value.items())
     if kind is list or kind is tuple:

@@ -16,6 +16,8 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, transaction
 from django.db.models import Count
+from django.utils.html import format_html
+from django.utils.safestring import mark_safe
 
 import everfresh
 from everfresh import NotCached, memoize, names
@@ -77,6 +79,19 @@ def test_none_is_a_result(author: Author) -> None:
     for value in (None, 0, "", [], False, {}):
         assert given(value) == given(value) == value
     assert len(runs) == 6
+
+
+def test_safe_text_is_another_argument() -> None:
+    """What escapes its argument must not hand out what it made of one that needed no escaping."""
+
+    @memoize
+    def strong(text: str) -> str:
+        return format_html("<b>{}</b>", text)
+
+    for _ in range(2):
+        assert strong(mark_safe("<i>")) == "<b><i></b>"
+        assert strong("<i>") == "<b>&lt;i&gt;</b>"
+        assert hasattr(strong("<i>"), "__html__")
 
 
 def test_exceptions_are_not_kept(author: Author) -> None:

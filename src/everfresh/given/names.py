@@ -101,7 +101,8 @@ def _class(value: type, _depth: int) -> Any:
 
 
 def _safe(value: SafeString, _depth: int) -> Any:
-    return str.__str__(value)
+    # What escapes a text leaves a safe one as it is.
+    return "safe", str.__str__(value)
 
 
 def _promise(value: Any, depth: int) -> Any:
