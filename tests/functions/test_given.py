@@ -131,6 +131,7 @@ DIFFERENT: list[Callable[[], object]] = [
     lambda: ("tuple", 1),
     lambda: ("row", "library.Author", 1),
     lambda: mark_safe("1"),
+    lambda: Author.objects.annotate(n=Count("books")).get(id=1),
     lambda: ("safe", "1"),
     lambda: OrderedDict(a=1),
     lambda: Colour.RED,
