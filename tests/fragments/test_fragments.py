@@ -130,10 +130,15 @@ def test_unsaved_instance(caplog: pytest.LogCaptureFixture) -> None:
     assert "The fragment 'unsaved' is not cached: its tag names an unsaved library.Author" in caplog.text
 
 
+END = "{% endfragment %}"
+
+
 @pytest.mark.parametrize("tag", ['"extra" author', '"extra"'])
 def test_instance_that_carries_more_than_its_row(tag: str, author: Author) -> None:
     """What was rendered for the row alone is not shown for an annotated one, nor for one with a list of its own."""
-    page = Page(f"{{% fragment {tag} %}}{{{{ author.name }}}}{{{{ author.n }}}}{{{{ author.few|length }}}}{{% endfragment %}}")
+    page = Page(
+        f"{{% fragment {tag} %}}{{{{ author.name }}}}{{{{ author.n }}}}{{{{ author.few|length }}}}{{% endfragment %}}"
+    )
     few = Prefetch("books", Book.objects.filter(title="one"), to_attr="few")
 
     assert page(author=author) == "A0"
