@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from example.measuring import Measurement
 
 WIDTH = 110
+VISITS = 40
 
 
 def main() -> int:
@@ -79,7 +80,7 @@ def run(options: argparse.Namespace) -> Measurement:
 
     from example.atlas.loading import load
     from example.measuring import Meter
-    from example.workload import Places, workload
+    from example.workload import Places, visits, workload
 
     console = Console()
     if apps.is_installed("everfresh"):
@@ -102,6 +103,8 @@ def run(options: argparse.Namespace) -> Measurement:
                 if time.monotonic() - drawn > 0.2:
                     progress.refresh()
                     drawn = time.monotonic()
+    if apps.is_installed("everfresh"):
+        meter.visit(visits(Places(options.seed), VISITS))
     return meter.result
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from django.db import connection
 from django.db.models import Model
 
 import everfresh
-from everfresh.events import Event, Invalidated, Outcome, listening
+from everfresh.events import Event, Invalidated, Outcome, Read, listening
 
 if TYPE_CHECKING:
     from example.workload import Operation
@@ -57,6 +57,13 @@ class Measurement:
     """The operations whose answer was not what the database says."""
 
     answers: int = 0
+    pages: int = 0
+    fragments: int = 0
+    """Of the pages, when they are rendered without a cache."""
+
+    rendered: int = 0
+    """Of these fragments; the others came from the cache, or were part of one that did."""
+
     digest: str = ""
     """Of all answers: two runs of the same operations must have the same."""
 
@@ -110,6 +117,23 @@ class Meter:
         if told != facts(truth):
             self.result.stale.append(str(operation))
 
+    def visit(self, operations: Iterable[Operation]) -> None:
+        """Look at pages, and at what they are without the cache, between writes. No time is taken."""
+        for operation in operations:
+            rendered = []
+            with listening(lambda event, rendered=rendered: rendered.append(_is_rendered(event))):
+                answer = operation.perform()
+            if operation.writes:
+                continue
+            self.result.pages += 1
+            self.result.rendered += sum(rendered)
+            rendered.clear()
+            with everfresh.disabled(), listening(lambda event, rendered=rendered: rendered.append(_is_rendered(event))):
+                truth = operation.perform()
+            self.result.fragments += sum(rendered)
+            if answer != truth:
+                self.result.stale.append(str(operation))
+
     def _count(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         if self._counting:
             self.tally.statements += 1
@@ -154,6 +178,11 @@ class Meter:
         self._last[query] = rows, self._fills
         self._counting = True
         self._aside += time.perf_counter() - begin
+
+
+def _is_rendered(event: Event) -> bool:
+    """Was a fragment rendered?"""
+    return isinstance(event, Read) and event.label.startswith("fragment:") and event.outcome is not Outcome.HIT
 
 
 def facts(answer: object, seen: tuple[int, ...] = ()) -> Any:

@@ -28,6 +28,11 @@ def report(console: Console, plain: Measurement, cached: Measurement) -> int:
         f"    {both.dropped - both.needed - both.swept:,} not needed",
         sep="\n",
     )
+    if cached.pages:
+        console.print(
+            f"Pages: {cached.pages}, with {cached.fragments:,} fragments. Rendered: {cached.rendered:,}. "
+            "Each page was compared with the same without the cache."
+        )
     return verdict(console, plain, cached)
 
 

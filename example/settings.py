@@ -18,6 +18,9 @@ INSTALLED_APPS = [
     "example.atlas",
 ]
 
+ROOT_URLCONF = "example.urls"
+TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
+
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",

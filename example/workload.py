@@ -139,3 +139,10 @@ def workload(places: Places, operations: int, share_of_writes: float) -> Iterato
         (kind,) = places.dice.choices(list(choices), [often for often, _, _ in choices.values()])
         _, function, draw = choices[kind]
         yield Operation(kind, function, draw(places), is_write)
+
+
+def visits(places: Places, number: int) -> Iterator[Operation]:
+    """So many looks at pages of continents, and between them somebody counts a city."""
+    for _ in range(number):
+        yield Operation("page", reads.continent_html, places.continent(), writes=False)
+        yield Operation("save a city", writes.count_city, (*places.city(), places.number(1000, 20000000)), writes=True)

@@ -118,6 +118,7 @@ INSTALLED_APPS = [
     "everfresh",
     "everfresh.compat.cachebot",
     "everfresh.contrib.audit",
+    "example.atlas",
     "tests.library",
     "tests.published",
     "tests.seeds.blog",

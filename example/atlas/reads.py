@@ -7,7 +7,9 @@ Countries are cached by the settings, whatever the query. Lists of cities are ca
 from typing import Any
 
 from django.db.models import Count, Max, Prefetch, Q, Sum
+from django.http import HttpRequest
 
+from example.atlas import pages
 from example.atlas.models import City, Continent, Country
 
 MILLION = 1_000_000
@@ -96,3 +98,8 @@ def continent_map(code: str) -> dict[str, Any]:
     neighbours = Prefetch("neighbours", Country.objects.order_by("name"))
     countries = Country.objects.filter(continent=code).prefetch_related(neighbours, capitals)
     return {"continent": Continent.objects.get(code=code), "countries": list(countries.order_by("name").cache())}
+
+
+def continent_html(code: str) -> str:
+    """The page of a continent, of fragments in fragments."""
+    return pages.continent(HttpRequest(), code).content.decode()

@@ -257,7 +257,9 @@ class _WatchedRequest(SimpleLazyObject):  # type: ignore[type-arg]
         if name == "current_app":
             return getattr(request, name)
         if name == "resolver_match":
-            return request.resolver_match and _WatchedMatch(self, request.resolver_match)
+            match = request.resolver_match
+            # Not asked whether it is true: around an inner fragment, that would use the outer one's.
+            return None if match is None else _WatchedMatch(self, match)
         return super().__getattr__(name)
 
 

@@ -14,7 +14,9 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.core.cache import caches
 from django.core.paginator import Paginator
 from django.db import connection, connections, transaction
+from django.db.models import Prefetch, Value
 from django.template import TemplateSyntaxError
+from django.urls import resolve
 from django.utils import timezone, translation
 from django.utils.functional import SimpleLazyObject
 from django.utils.safestring import SafeString, mark_safe
@@ -126,6 +128,23 @@ def test_unsaved_instance(caplog: pytest.LogCaptureFixture) -> None:
 
     assert [page(author=Author(name=name)) for name in "AB"] == ["A", "B"]
     assert "The fragment 'unsaved' is not cached: its tag names an unsaved library.Author" in caplog.text
+
+
+END = "{% endfragment %}"
+
+
+@pytest.mark.parametrize("tag", ['"extra" author', '"extra"'])
+def test_instance_that_carries_more_than_its_row(tag: str, author: Author) -> None:
+    """What was rendered for the row alone is not shown for an annotated one, nor for one with a list of its own."""
+    page = Page(
+        f"{{% fragment {tag} %}}{{{{ author.name }}}}{{{{ author.n }}}}{{{{ author.few|length }}}}{{% endfragment %}}"
+    )
+    few = Prefetch("books", Book.objects.filter(title="one"), to_attr="few")
+
+    assert page(author=author) == "A0"
+    assert page(author=Author.objects.annotate(n=Value(5)).get(id=1001)) == "A50"
+    assert page(author=Author.objects.prefetch_related(few).get(id=1001)) == "A1"
+    assert page.outcomes == [MISS]
 
 
 def test_list_and_queryset_from_outside(author: Author) -> None:
@@ -466,6 +485,15 @@ def test_urls_need_no_request() -> None:
     assert page.outcomes == [HIT]
     page(request=request(user=AnonymousUser(), current_app="other"))
     assert page.outcomes == [FILL]
+
+
+def test_urls_in_one_in_another_need_no_request() -> None:
+    """Nor does the inner one use what the outer one hands on of it."""
+    page = Page('{% fragment "o" %}{% fragment "i" %}{% url "admin:index" %}{% endfragment %}{% endfragment %}')
+    asked = request(user=AnonymousUser(), resolver_match=resolve("/admin/"))
+
+    assert page(request=asked) == page(request=asked) == "/admin/"
+    assert page.outcomes == [HIT]
 
 
 # The key

@@ -101,7 +101,7 @@ SAME: list[tuple[Callable[[], object], Callable[[], object]]] = [
     (lambda: Author.objects, Author.objects.all),
     (lambda: Author.objects.get(id=1).books, lambda: Author.objects.get(id=1).books.all()),  # noqa: PLW0108
     (lambda: Author.objects.filter(id=1), lambda: Author.objects.filter(id=1)),
-    (lambda: Author.objects.annotate(n=Count("books")).get(id=1), lambda: Author.objects.only("id").get(id=1)),
+    (lambda: Author.objects.select_related("publisher").get(id=1), lambda: Author.objects.only("id").get(id=1)),
     (AnonymousUser, AnonymousUser),
     (lambda: QueryDict("a=1&a=2"), lambda: QueryDict("a=1&a=2")),
 ]
@@ -130,11 +130,12 @@ DIFFERENT: list[Callable[[], object]] = [
     lambda: OrderedDict(a=1, b=2),
     lambda: OrderedDict(b=2, a=1),
     lambda: mark_safe("1"),
-    lambda: [mark_safe("1")],
     lambda: ("safe", "1"),
     lambda: ("list", 1),
     lambda: ("tuple", 1),
     lambda: ("row", "library.Author", 1),
+    lambda: Author.objects.annotate(n=Count("books")).get(id=1),
+    lambda: ("safe", "1"),
     lambda: OrderedDict(a=1),
     lambda: Colour.RED,
     lambda: Colour.BLUE,

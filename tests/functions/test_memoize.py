@@ -871,7 +871,6 @@ def test_the_order_of_a_dict_counts() -> None:
     assert named.cache_key(a=1, b=2) == named.cache_key(b=2, a=1)
 
 
-@pytest.mark.xfail(strict=True, reason="a hit does not look at what an instance holds besides its row")
 @pytest.mark.parametrize(
     "given",
     [

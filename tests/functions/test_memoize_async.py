@@ -109,7 +109,8 @@ async def test_rows_that_are_given(author: Author) -> None:
     assert await describe(await Author.objects.aget(id=1)) == "B 1"
     annotated = await Author.objects.annotate(n=Count("books")).aget(id=1)
     assert await describe(annotated) == "B 1"
-    assert RUNS == [1, 1, 1]
+    # It may tell more than its row, so what was kept of the row alone is not its.
+    assert RUNS == [1, 1, 1, 1]
 
 
 @pytest.mark.seeds("CE-5")

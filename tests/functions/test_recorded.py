@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from django.db import connection, transaction
-from django.db.models import Count
+from django.db.models import Count, F, Sum
 from django.test import override_settings
 
 import everfresh
@@ -67,6 +67,57 @@ def test_what_it_did_not_read_does_not(author: Author) -> None:
     Publisher.objects.create(name="P")
 
     assert ask(titles).outcome is Outcome.HIT
+
+
+def test_what_reads_a_hit_is_kept(author: Author) -> None:
+    """A write moves tags of what it leaves as it is; what is computed of that is kept all the same, and is not stale.
+
+    Those tags have no version then, and get one when the next query of their table is read.
+    """
+
+    def pages() -> Any:
+        return Book.objects.filter(author_id=1).aggregate(pages=Sum("pages"))["pages"]
+
+    for inner in (pages, lambda: ask(pages, "pages").value):
+
+        def both(inner: Callable[[], Any] = inner) -> Any:
+            return inner(), titles()
+
+        key = f"both {inner.__qualname__}"
+        before = ask(both, key).value
+        Book.objects.filter(id=1).update(title=f"after {key}")
+        assert ask(both, key) == Answer((before[0], [f"after {key}"]), Outcome.FILL)
+        assert ask(both, key).outcome is Outcome.HIT
+        Book.objects.filter(id=1).update(pages=F("pages") + 1)
+        assert ask(both, key).value == (before[0] + 1, [f"after {key}"])
+
+
+@pytest.mark.parametrize("column", ["title", "pages"])
+def test_what_reads_a_hit_while_it_changes_is_not_stale(author: Author, column: str, monkeypatch: Any) -> None:
+    """A write comes between the look at the hit and the versions of those of its tags that have none."""
+
+    def pages() -> Any:
+        return ask(lambda: Book.objects.filter(author_id=1).aggregate(pages=Sum("pages"))["pages"], "pages").value
+
+    def both() -> Any:
+        return pages(), titles()
+
+    pages()
+    Book.objects.filter(id=1).update(title="two")
+    begin_fill = GuardedStore.begin_fill
+    left = [{"title": "three"}, {"pages": 11}]
+
+    def write_before(store: GuardedStore, key: str, tags: Any, seconds: float) -> Any:
+        if key == "-" and left:
+            Book.objects.filter(id=1).update(**left.pop(0 if column == "title" else 1))
+            left.clear()
+        return begin_fill(store, key, tags, seconds)
+
+    monkeypatch.setattr(GuardedStore, "begin_fill", write_before)
+    ask(both, "both")
+    assert not left
+    book = Book.objects.nocache().get(id=1)
+    assert ask(both, "both").value == (book.pages, [book.title])
 
 
 def test_what_it_read_depends_on_what_it_read_before(author: Author) -> None:

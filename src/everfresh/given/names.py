@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 from enum import Enum
+from functools import cache, cached_property
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS
@@ -14,8 +15,10 @@ from django.db.models.manager import BaseManager
 from django.http import QueryDict
 from django.utils.datastructures import MultiValueDict
 from django.utils.functional import LazyObject, Promise, empty
+from django.utils.functional import cached_property as django_cached_property
 from django.utils.safestring import SafeString
 
+from everfresh.conf import settings
 from everfresh.databases import logical_database, point_of_view
 from everfresh.exceptions import Uncacheable, Unencodable
 from everfresh.keys import MAX_DEPTH, encode
@@ -139,7 +142,34 @@ def _instance(value: Model, depth: int) -> Any:
         raise Unencodable(f"an unsaved {meta.label}")
     concrete: Any = meta.concrete_model
     keys = [_named(_key(field, getattr(value, field.attname)), depth) for field in meta.pk_fields]
-    return "row", concrete._meta.label, meta.label, _place(value._state.db or DEFAULT_DB_ALIAS), *keys
+    named = "row", concrete._meta.label, meta.label, _place(value._state.db or DEFAULT_DB_ALIAS), *keys
+    carried: list[Any] = sorted(name for name in vars(value).keys() - _own(type(value)) if not name.startswith("_"))
+    if settings().from_cache and "from_cache" in carried:
+        carried.remove("from_cache")
+    carried += _prefetched(value, depth)
+    # What is computed of an annotation or of a prefetched list is not what is computed of the row alone.
+    return (*named, "with", *carried) if carried else named
+
+
+def _prefetched(value: Model, depth: int) -> Iterator[tuple[str, Any]]:
+    """The lists that came along, by the queries that they answer: a filtered one is not the whole."""
+    lists: Mapping[str, Any] = vars(value).get("_prefetched_objects_cache", {})
+    for accessor in sorted(lists):
+        try:
+            yield accessor, _named(lists[accessor], depth)
+        except Unencodable:
+            # Of such a query nothing is stored, and nothing that is stored is this.
+            yield accessor, None
+
+
+@cache
+def _own(model: type[Model]) -> frozenset[str]:
+    """What instances of *model* hold that follows from their rows. Private names are caches of somebody's own."""
+    columns = {field.attname for field in model._meta.concrete_fields}
+    properties = (django_cached_property, cached_property)
+    return frozenset(
+        columns | {name for base in model.__mro__ for name, each in vars(base).items() if isinstance(each, properties)}
+    )
 
 
 def _key(field: Any, value: Any) -> Any:

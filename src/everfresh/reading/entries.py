@@ -20,7 +20,7 @@ from everfresh.signals import stale_answer
 from everfresh.stores import NO_KEY, Store, current_store
 from everfresh.tags import Table
 
-__all__ = ["Answer", "Body", "Wanted", "note", "pack", "reason_not_to_store", "valid", "verify"]
+__all__ = ["Answer", "Body", "Wanted", "note", "note_hit", "pack", "reason_not_to_store", "valid", "verify"]
 
 T = TypeVar("T")
 
@@ -90,6 +90,20 @@ def note(wanted: Wanted, versions: tuple[bytes | None, ...]) -> None:
         timeout = None if wanted.timeout == settings().timeout else wanted.timeout
         if len(recording.versions) < settings().limits.recorded_tags or not _note_tables(recording, wanted, timeout):
             recording.note(wanted.clauses.named(wanted.names), zip(wanted.names, versions, strict=True), timeout)
+
+
+def note_hit(store: Store, wanted: Wanted, versions: tuple[bytes | None, ...]) -> None:
+    """Tell whoever records of an answer that was valid under these *versions*.
+
+    A tag may have moved without making it stale, and has no version then. Other reads of the recording would give it
+    one, and the recording would have seen two. So it gets one now, which is as good as before where nothing touched the
+    answer in between.
+    """
+    if None in versions and current_recording() is not None:
+        settled = store.begin_fill(NO_KEY, wanted.names, 0).versions
+        if not wanted.clauses.stale_between(versions, settled):
+            versions = settled
+    note(wanted, versions)
 
 
 def _note_tables(recording: Recording, wanted: Wanted, timeout: float | None) -> bool:

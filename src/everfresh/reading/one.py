@@ -14,7 +14,7 @@ from everfresh.conf import settings
 from everfresh.events import Outcome
 from everfresh.journal import Journal, journal_of
 from everfresh.keys import digest
-from everfresh.reading.entries import Answer, Body, Wanted, note, pack, reason_not_to_store, valid, verify
+from everfresh.reading.entries import Answer, Body, Wanted, note, note_hit, pack, reason_not_to_store, valid, verify
 from everfresh.recording import computing, current_recording
 from everfresh.stores import Store, current_store
 
@@ -46,7 +46,7 @@ def read(
         if not isinstance(value, codec.Miss):
             if wanted.is_to_be_verified:
                 verify(store, wanted, snapshot.versions, value, compute, body)
-            note(wanted, snapshot.versions)
+            note_hit(store, wanted, snapshot.versions)
             return Answer(value, Outcome.HIT)
         if wanted.grace is not None:
             old = _old(wanted, wanted.grace, snapshot.entry, snapshot.versions, body)
