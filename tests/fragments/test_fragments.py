@@ -22,9 +22,9 @@ from django.utils.functional import SimpleLazyObject
 from django.utils.safestring import SafeString, mark_safe
 
 import everfresh
-from everfresh import flights
 from everfresh.fragments import invalidate_fragment
 from everfresh.names import invalidate_label, invalidate_pattern, names
+from everfresh.recorded import flights
 from everfresh.recording import recording
 from tests.conftest import Configure, Elsewhere
 from tests.counting import counting

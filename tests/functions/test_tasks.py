@@ -23,7 +23,7 @@ if django.VERSION < (6, 0):
 
 from django.tasks import task_backends
 
-from everfresh import refreshing
+from everfresh.functions import refreshing
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

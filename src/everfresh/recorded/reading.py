@@ -15,7 +15,6 @@ from django.db import connections
 from everfresh import ages
 from everfresh.conf import settings
 from everfresh.events import Outcome, Read, emit
-from everfresh.flights import Landing, board, is_ours, land
 from everfresh.journal import journal_of
 from everfresh.reading import Answer
 from everfresh.recorded.computations import (
@@ -29,9 +28,10 @@ from everfresh.recorded.computations import (
     tag_label,
     tags_by_name,
 )
+from everfresh.recorded.flights import Landing, board, is_ours, land
+from everfresh.recorded.steps import Awaiting, Blocking, Steps, run
 from everfresh.recorded.stored import Stored, longest, look, pack_body, store
 from everfresh.recording import Dependencies, Recording, current_recording, recording
-from everfresh.steps import Awaiting, Blocking, Steps, run
 from everfresh.stores import NO_KEY, Fill, GuardedStore, current_store
 from everfresh.switches import is_disabled
 

@@ -10,8 +10,8 @@ from django.template import Context, Library, Node, NodeList, TemplateSyntaxErro
 from django.template.base import FilterExpression, Parser, Token, Variable
 
 from everfresh.compat.cachesweeper.models import depend_on_rows, version_attribute
-from everfresh.contexts import ContextAround, template_of
 from everfresh.fragments import Fragment, Wanted, render
+from everfresh.fragments.contexts import ContextAround, template_of
 from everfresh.keys import digest, encode
 from everfresh.templatetags.everfresh import parse_body, roots, surroundings
 

@@ -11,8 +11,8 @@ from django.template import Context, Library, Node, NodeList, TemplateSyntaxErro
 from django.template.base import FilterExpression, Parser, Token, Variable
 from django.template.loader_tags import BlockNode
 
-from everfresh.contexts import ContextAround, namespace_of, template_of
 from everfresh.fragments import Fragment, Wanted, lifetime, render, texts
+from everfresh.fragments.contexts import ContextAround, namespace_of, template_of
 from everfresh.keys import digest, encode
 
 __all__ = ["FragmentNode", "parse_body", "register", "roots", "surroundings"]

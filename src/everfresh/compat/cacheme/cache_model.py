@@ -15,11 +15,11 @@ from typing import Any, ClassVar
 from django.db.models import Model
 
 from everfresh import names
-from everfresh.calls import Call
 from everfresh.compat.cacheme.conf import CACHEME
 from everfresh.compat.cacheme.sources import listen_to_m2m, listen_to_model, whole
 from everfresh.compat.cacheme.tags import Tags, drop_when_committed, listed
 from everfresh.functions import memoize
+from everfresh.functions.calls import Call
 from everfresh.keys import digest, encode
 from everfresh.naming import entry_key
 from everfresh.nodes import flat_tags

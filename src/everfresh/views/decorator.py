@@ -22,8 +22,8 @@ from everfresh.given import canonical
 from everfresh.names import invalidate_label
 from everfresh.queries.terms import ModelName
 from everfresh.recorded import aread_recorded, read_recorded
-from everfresh.requests import Declared
-from everfresh.visits import Memo, Options, Visit, avisitor_of, awaited, visitor_of
+from everfresh.views.requests import Declared
+from everfresh.views.visits import Memo, Options, Visit, avisitor_of, awaited, visitor_of
 
 __all__ = ["MemoizedView", "memoize_view"]
 

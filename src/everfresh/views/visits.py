@@ -21,16 +21,16 @@ from django.utils.translation import get_language
 from everfresh.bounded import Bounded
 from everfresh.events import Outcome, Read, emit
 from everfresh.exceptions import Unencodable
+from everfresh.functions.recipes import declared
 from everfresh.given import canonical, note_given
 from everfresh.keys import digest, encode
 from everfresh.naming import entry_key
 from everfresh.queries.terms import ModelName
 from everfresh.reading import Answer
-from everfresh.recipes import declared
 from everfresh.recorded import Computation
 from everfresh.recording import current_recording
-from everfresh.requests import Declared, watched
-from everfresh.responses import Stored, conditional, reason_not_to_store, rebuilt, stored
+from everfresh.views.requests import Declared, watched
+from everfresh.views.responses import Stored, conditional, reason_not_to_store, rebuilt, stored
 
 __all__ = ["Memo", "Options", "Visit", "avisitor_of", "awaited", "visitor_of"]
 

@@ -21,9 +21,9 @@ from django.db.models.manager import BaseManager
 from django.tasks import DEFAULT_TASK_BACKEND_ALIAS, task
 
 from everfresh import codec
-from everfresh.calls import Arguments
 from everfresh.conf import settings
 from everfresh.exceptions import Unencodable
+from everfresh.functions.calls import Arguments
 from everfresh.recording import recording
 
 __all__ = ["enqueue", "find", "refresh"]

@@ -14,9 +14,9 @@ from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.db import router
 
-from everfresh.calls import Call, arguments, describe, identify, name_arguments, signature_of
 from everfresh.conf import seconds, settings
 from everfresh.exceptions import Uncacheable
+from everfresh.functions.calls import Call, arguments, describe, identify, name_arguments, signature_of
 from everfresh.keys import digest, encode
 from everfresh.naming import entry_key, tag_names
 from everfresh.nodes import flat_tags
@@ -177,7 +177,7 @@ class Recipe:
         return flat_tags(given, by=f"tags= of {self.label}")
 
     def _refresh_later(self, call: Call, _lease: bytes) -> bool:
-        from everfresh.refreshing import enqueue, find
+        from everfresh.functions.refreshing import enqueue, find
 
         path = f"{self.function.__module__}:{self.function.__qualname__}"
         return getattr(find(path), "_recipe", None) is self and enqueue(path, arguments(call))

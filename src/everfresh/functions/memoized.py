@@ -11,11 +11,11 @@ from asgiref.sync import async_to_sync, markcoroutinefunction, sync_to_async
 from django.core.exceptions import SynchronousOnlyOperation
 
 from everfresh import names
-from everfresh.calls import Arguments, Call, arguments, noted_arguments
 from everfresh.conf import settings
 from everfresh.exceptions import NotCached
+from everfresh.functions.calls import Arguments, Call, arguments, noted_arguments
+from everfresh.functions.recipes import Recipe
 from everfresh.reading import Answer
-from everfresh.recipes import Recipe
 from everfresh.recorded import Computation, aread_recorded, look_recorded, read_recorded
 from everfresh.recording import current_recording, note_untracked
 from everfresh.switches import is_disabled

@@ -13,10 +13,10 @@ from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 from asgiref.sync import iscoroutinefunction
 
-from everfresh.calls import Call
-from everfresh.memoized import AsyncIteratorMemoized, AsyncMemoized, Memoized
+from everfresh.functions.calls import Call
+from everfresh.functions.memoized import AsyncIteratorMemoized, AsyncMemoized, Memoized
+from everfresh.functions.recipes import Name, Recipe, TagsGiven
 from everfresh.queries.terms import ModelName
-from everfresh.recipes import Name, Recipe, TagsGiven
 
 __all__ = ["AsyncIteratorMemoized", "AsyncMemoized", "Call", "Memoized", "memoize"]
 

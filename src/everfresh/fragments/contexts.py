@@ -18,14 +18,14 @@ from django.template.context import RenderContext
 from django.template.loader_tags import BLOCK_CONTEXT_KEY, BlockNode
 from django.utils.functional import SimpleLazyObject
 
-from everfresh.fragments import MISSING, TEXT, Note
+from everfresh.fragments.rendering import MISSING, TEXT, Note
 from everfresh.keys import digest
 
 __all__ = ["ContextAround", "namespace_of", "template_of"]
 
 
 class ContextAround:
-    """What is around a part of a Django template (see `everfresh.fragments.Surroundings`)."""
+    """What is around a part of a Django template (see `everfresh.fragments.rendering.Surroundings`)."""
 
     def __init__(self, context: Context, nodelist: NodeList) -> None:
         self._context = context

@@ -28,11 +28,11 @@ from django.utils.translation import get_language
 
 from everfresh.events import Outcome, Read, emit
 from everfresh.exceptions import Uncacheable, Unencodable
+from everfresh.fragments.pages import asked_again, held_by, named_as
 from everfresh.given import canonical, note_given
 from everfresh.keys import digest, encode
 from everfresh.names import invalidate_name
 from everfresh.naming import entry_key, tag_names
-from everfresh.pages import asked_again, held_by, named_as
 from everfresh.queries.terms import ModelName, any_write
 from everfresh.recorded import Computation, read_recorded
 from everfresh.recording import Recording, current_recording, recording_in
