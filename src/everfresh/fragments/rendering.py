@@ -21,7 +21,7 @@ from django.conf import settings as django_settings
 from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Model
 from django.urls import get_script_prefix, get_urlconf
-from django.utils.functional import LazyObject, Promise, empty
+from django.utils.functional import Promise
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.timezone import get_current_timezone_name
 from django.utils.translation import get_language
@@ -29,7 +29,7 @@ from django.utils.translation import get_language
 from everfresh.events import Outcome, Read, emit
 from everfresh.exceptions import Uncacheable, Unencodable
 from everfresh.fragments.pages import asked_again, held_by, named_as
-from everfresh.given import canonical, note_given
+from everfresh.given import canonical, note_given, settled
 from everfresh.keys import digest, encode
 from everfresh.names import invalidate_name
 from everfresh.naming import entry_key, tag_names
@@ -141,7 +141,7 @@ class Wanted:
         if not self.using:
             return
         record = self.vary[0] if self.vary else None
-        if not isinstance(_settled(record), Model):
+        if not isinstance(settled(record), Model):
             raise TypeError(f"using={self.using!r} needs an instance of a model as first value, not {record!r}.")
         if not hasattr(record, self.using):
             raise ValueError(f"using={self.using!r}: {record!r} has no such attribute.")
@@ -229,7 +229,7 @@ def _computation(fragment: Fragment, wanted: Wanted, unsuited: Callable[[Any], s
         Uncacheable: where it is to depend on a model whose writes are not looked at.
         Unencodable: where the tag names what nothing names.
     """
-    vary = tuple(_settled(each) for each in wanted.vary)
+    vary = tuple(settled(each) for each in wanted.vary)
     named = [_named(each) for each in vary]
     if wanted.using:
         named.append(_named(getattr(vary[0], wanted.using)))
@@ -268,7 +268,7 @@ class _Uses:
     def __init__(self, fragment: Fragment, wanted: Wanted, around: Recording | None) -> None:
         self._fragment = fragment
         self._around = around
-        self._versioned = _settled(wanted.vary[0]) if wanted.using else None
+        self._versioned = settled(wanted.vary[0]) if wanted.using else None
         self.digests: dict[str, str] = {}
         self.refused = ""
         """Why the rendering is nobody else's."""
@@ -283,21 +283,21 @@ class _Uses:
             self._refuse(f"it uses {root}, which {_NEVER[root]}", "Keep what uses it outside of the fragment.")
             return value
         with recording_in(self._around):
-            settled = _settled(value)
-        if settled is not None and settled is self._versioned:
+            found = settled(value)
+        if found is not None and found is self._versioned:
             return value
-        instead = asked_again(settled)
+        instead = asked_again(found)
         note_given([held_by(instead)])
         if root not in self._fragment.answered:
             try:
-                self.digests[name] = _digest(settled)
+                self.digests[name] = _digest(found)
             except Unencodable as error:
                 self._refuse(
                     f"it uses {root}, which holds {error}",
                     f"Name in the tag what it needs of it, as in "
                     f'{{% fragment "{self._fragment.name}" {root}.something %}}, or keep that outside of the fragment.',
                 )
-        return value if instead is settled else instead
+        return value if instead is found else instead
 
     def _refuse(self, reason: str, way_out: str) -> None:
         self.refused = self.refused or reason
@@ -314,7 +314,7 @@ def _difference(digests: Mapping[str, str], here: Surroundings) -> str:
         else:
             is_same = False
             with suppress(Unencodable):
-                is_same = _digest(_settled(value)) == was
+                is_same = _digest(settled(value)) == was
         if not is_same and name.startswith(TEXT):
             return f"the text of {name.removeprefix(TEXT)} has changed"
         if not is_same:
@@ -335,22 +335,13 @@ def _named(value: Any) -> Any:
     return canonical(named_as(value))
 
 
-def _settled(value: Any) -> Any:
-    """*value*, or what it stands for, where it is an object that is made at its first use."""
-    while isinstance(value, LazyObject):
-        if value._wrapped is empty:
-            value._setup()
-        value = value._wrapped
-    return value
-
-
 def _readable(name: str, vary: Iterable[Any]) -> str:
     """What one rendering is called by people: of instances their model and key."""
     return f"fragment:{name}({', '.join(map(_said, vary))})"
 
 
 def _said(value: Any) -> str:
-    value = _settled(value)
+    value = settled(value)
     if isinstance(value, Model):
         return f"{value._meta.label}:{value.pk}"
     if isinstance(value, Promise):

@@ -7,7 +7,7 @@ they are equal, the result is that of the rows, and depends on them. Where they 
 
 from __future__ import annotations
 
-from everfresh.given.names import canonical
+from everfresh.given.names import canonical, settled
 from everfresh.given.rows import as_given, note_given
 
-__all__ = ["as_given", "canonical", "note_given"]
+__all__ = ["as_given", "canonical", "note_given", "settled"]

@@ -27,7 +27,7 @@ from everfresh.queries.fingerprint import fingerprint
 from everfresh.tables import Uncertain
 from everfresh.tables import canonical as canonical_column
 
-__all__ = ["canonical"]
+__all__ = ["canonical", "settled"]
 
 
 def canonical(value: Any) -> Any:
@@ -119,10 +119,18 @@ def _promise(value: Any, depth: int) -> Any:
     return _named(value._proxy____cast(), depth)
 
 
+def settled(value: Any) -> Any:
+    """*value*, or what it stands for, where it is an object that is made at its first use."""
+    # Not isinstance(): it asks the value's __class__, which makes it.
+    while issubclass(type(value), LazyObject):
+        if value._wrapped is empty:
+            value._setup()
+        value = value._wrapped
+    return value
+
+
 def _lazy_object(value: Any, depth: int) -> Any:
-    if value._wrapped is empty:
-        value._setup()
-    return _named(value._wrapped, depth)
+    return _named(settled(value), depth)
 
 
 def _anonymous(value: Any, depth: int) -> Any:

@@ -14,7 +14,6 @@ from django.conf import settings as django_settings
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest
 from django.urls import get_urlconf
-from django.utils.functional import LazyObject, empty
 from django.utils.timezone import get_current_timezone_name
 from django.utils.translation import get_language
 
@@ -22,7 +21,7 @@ from everfresh.bounded import Bounded
 from everfresh.events import Outcome, Read, emit
 from everfresh.exceptions import Unencodable
 from everfresh.functions.recipes import declared
-from everfresh.given import canonical, note_given
+from everfresh.given import canonical, note_given, settled
 from everfresh.keys import digest, encode
 from everfresh.naming import entry_key
 from everfresh.queries.terms import ModelName
@@ -94,7 +93,7 @@ class _Visitor:
 
 def visitor_of(request: HttpRequest, declared: Declared) -> _Visitor:
     """Whom the response to *request* is for."""
-    users: tuple[Any, ...] = (_settled(getattr(request, "user", None)),) if declared.user else ()
+    users: tuple[Any, ...] = (settled(getattr(request, "user", None)),) if declared.user else ()
     session = getattr(request, "session", None) if declared.session else None
     return _Visitor(users, None if session is None else dict(session.items()))
 
@@ -107,18 +106,9 @@ async def avisitor_of(request: HttpRequest, declared: Declared) -> _Visitor:
             users = (await request.auser(),)
             # Where request.user looks first: it is the same one, and need not be asked for again.
             vars(request).setdefault("_cached_user", users[0])
-        users = (*users, await sync_to_async(_settled)(getattr(request, "user", None)))
+        users = (*users, await sync_to_async(settled)(getattr(request, "user", None)))
     session = getattr(request, "session", None) if declared.session else None
     return _Visitor(users, None if session is None else dict(await session.aitems()))
-
-
-def _settled(value: Any) -> Any:
-    """*value*, or what it stands for, where it is an object that is made at its first use."""
-    while issubclass(type(value), LazyObject):
-        if value._wrapped is empty:
-            value._setup()
-        value = value._wrapped
-    return value
 
 
 async def awaited(response: Any) -> Any:

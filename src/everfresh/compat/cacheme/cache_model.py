@@ -17,7 +17,7 @@ from django.db.models import Model
 from everfresh import names
 from everfresh.compat.cacheme.conf import CACHEME
 from everfresh.compat.cacheme.sources import listen_to_m2m, listen_to_model, whole
-from everfresh.compat.cacheme.tags import Tags, drop_when_committed, listed
+from everfresh.compat.cacheme.tags import Tags, drop_when_committed
 from everfresh.functions import memoize
 from everfresh.functions.calls import Call
 from everfresh.keys import digest, encode
@@ -262,7 +262,7 @@ def _invalidate_pattern(pattern: str, using: str | None) -> None:
     matches = re.compile(translate(re.sub(r"\\(.)|\[\^", _as_fnmatch, pattern))).match
     found: dict[str, set[str]] = {}
     for label in names.labels():
-        for key, name in listed(label):
+        for key, name in names.listed(label):
             if matches(name) or matches(name.partition(">")[0]):
                 found.setdefault(name, set()).add(key)
     matching = list(found)

@@ -8,10 +8,9 @@ from django.db import DEFAULT_DB_ALIAS, transaction
 
 from everfresh import names
 from everfresh.nodes import node_classes
-from everfresh.recorded import label_index
 from everfresh.stores import current_store
 
-__all__ = ["Tag", "Tags", "drop_when_committed", "listed"]
+__all__ = ["Tag", "Tags", "drop_when_committed"]
 
 
 class Tag:
@@ -38,7 +37,7 @@ class Tag:
             using: the database whose transaction it is part of.
         """
         if not stale:
-            drop_when_committed([key for label in self._labels for key, _ in listed(label)], using)
+            drop_when_committed([key for label in self._labels for key, _ in names.listed(label)], using)
         return sum(names.invalidate_label(label, using=using) for label in self._labels)
 
     def invalid_all(self) -> None:
@@ -73,13 +72,6 @@ class Tags(Mapping[str, Tag]):
         for label, node in node_classes().items():
             found.setdefault(node.__name__, set()).add(label)
         return found
-
-
-def listed(label: str) -> Iterator[tuple[str, str]]:
-    """The key in the store and the name of each result under *label*."""
-    for member in current_store().enrolled(label_index(label)):
-        key, _, name = member.partition(" ")
-        yield key, name
 
 
 def drop_when_committed(keys: list[str], using: str | None) -> None:
