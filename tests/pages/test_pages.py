@@ -23,7 +23,7 @@ from example import settings as atlas
 from example.atlas.models import City, Country
 from tests.conftest import Configure
 from tests.library.models import Author
-from tests.pages.world import FEW_ROWS, PAGES, WRITES, cities, fill, show, write
+from tests.pages.world import FEW_ROWS, FIRST, PAGES, WRITES, cities, fill, show, write
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -253,7 +253,7 @@ def test_a_write_to_a_city_renders_the_fragments_on_its_path(change: dict[str, A
     """The city's, its country's, its continent's; nothing beside them."""
     fill()
     warm("/continents/EU/")
-    City.objects.filter(pk=5).update(**change)
+    City.objects.filter(pk=FIRST + 5).update(**change)
 
     fills, hits = rendered("/continents/EU/")
     assert fills == {"city": 1, "country": 1, "continent": 1}
@@ -276,7 +276,7 @@ def test_pages_of_other_places_are_hits() -> None:
     fill()
     warm("/continents/EU/")
     warm("/countries/NL/")
-    City.objects.filter(pk=3).update(population=4001)
+    City.objects.filter(pk=FIRST + 3).update(population=4001)
     assert rendered("/continents/EU/") == ({}, {"menu": 1, "continent": 1})
     assert rendered("/countries/NL/") == ({}, {"menu": 1, "country page": 1})
 
