@@ -23,14 +23,17 @@ from example import settings as atlas
 from example.atlas.models import City, Country
 from tests.conftest import Configure
 from tests.library.models import Author
-from tests.pages.world import FEW_ROWS, PAGES, WRITES, cities, fill, show, write
+from tests.pages.world import FEW_ROWS, FIRST, PAGES, WRITES, cities, fill, show, write
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 log = logging.getLogger(__name__)
 
-LEAST_SHARE = 0.3
-"""Of the fragments on the pages looked at, outside of transactions and each after a write, those not rendered."""
+LEAST_SHARE = 0.5
+"""Of the fragments on the pages looked at in a warm cache, outside of transactions, those not rendered.
+
+A short run has half of that at least.
+"""
 
 QUICK = settings(
     max_examples=6,
@@ -73,7 +76,7 @@ class Tally:
     rollbacks: int = 0
     pages: int = 0
     fragments: int = 0
-    """On these pages, outside of transactions."""
+    """On those of these pages that were asked for in a warm cache, outside of transactions."""
 
     rendered: int = 0
     """Of these fragments. The others came from the cache, or were part of one that did."""
@@ -99,6 +102,7 @@ class History(RuleBasedStateMachine):
         self._configure = configure
         self._open: list[Any] = []
         self._kept: list[Any] = []
+        self._is_warm = False
         self._failed = False
         tally.examples += 1
         configure(CACHE_ALL=False)
@@ -110,6 +114,7 @@ class History(RuleBasedStateMachine):
         own = {"atlas": atlas.EVERFRESH["MODELS"], "rows": {"*": {"rows": True}}}
         self._configure(MODELS=own.get(how, {}), CACHE_ALL=how in ("all", "rows"))
         self.look(list(PAGES), "en")
+        self._is_warm = True
 
     @rule(what=A_WRITE, pages=LOOKING, language=LANGUAGE)
     def write(self, what: tuple[str, int], pages: list[str], language: str) -> None:
@@ -178,7 +183,7 @@ class History(RuleBasedStateMachine):
     @rule(seldom=st.integers(0, 5), pages=LOOKING)
     def lose_the_store(self, seldom: int, pages: list[str]) -> None:
         """Everything in the store is evicted."""
-        if seldom == 0:
+        if seldom == 5:
             caches["default"].clear()
         self.look(pages, "en")
 
@@ -211,7 +216,7 @@ class History(RuleBasedStateMachine):
                         true = show(self.client, page)
                     assert shown == true, page
                     self.tally.pages += 1
-                    if not self._open:
+                    if self._is_warm and not self._open:
                         self.tally.rendered += rendered
                         self.tally.fragments += sum(map(is_rendered, events))
         except BaseException:
@@ -253,7 +258,7 @@ def test_a_write_to_a_city_renders_the_fragments_on_its_path(change: dict[str, A
     """The city's, its country's, its continent's; nothing beside them."""
     fill()
     warm("/continents/EU/")
-    City.objects.filter(pk=5).update(**change)
+    City.objects.filter(pk=FIRST + 5).update(**change)
 
     fills, hits = rendered("/continents/EU/")
     assert fills == {"city": 1, "country": 1, "continent": 1}
@@ -276,7 +281,7 @@ def test_pages_of_other_places_are_hits() -> None:
     fill()
     warm("/continents/EU/")
     warm("/countries/NL/")
-    City.objects.filter(pk=3).update(population=4001)
+    City.objects.filter(pk=FIRST + 3).update(population=4001)
     assert rendered("/continents/EU/") == ({}, {"menu": 1, "continent": 1})
     assert rendered("/countries/NL/") == ({}, {"menu": 1, "country page": 1})
 
@@ -291,12 +296,12 @@ def test_what_is_not_shown_renders_nothing() -> None:
     assert [rendered(page)[0] for page in PAGES] == [{}] * len(PAGES)
 
 
-def run(configure: Configure, how: settings) -> Tally:
+def run(configure: Configure, how: settings, least: float) -> Tally:
     """Run histories; gives what they came to."""
     tally = Tally()
     run_state_machine_as_test(lambda: History(tally, configure), settings=how)
     log.info("%s, %.0f %% not rendered", tally, 100 * tally.share)
-    assert tally.share >= LEAST_SHARE, tally
+    assert tally.share >= least, tally
     return tally
 
 
@@ -304,14 +309,14 @@ def run(configure: Configure, how: settings) -> Tally:
 @pytest.mark.timeout(900)  # to make a failure small takes minutes
 def test_pages_are_never_stale(configure: Configure) -> None:
     """Rendered with the cache == rendered without it, after any write."""
-    run(configure, QUICK)
+    run(configure, QUICK, LEAST_SHARE / 2)
 
 
 @pytest.mark.prove
 @pytest.mark.timeout(7200)
 def test_pages_are_never_stale_thoroughly(configure: Configure) -> None:
     """The same after thousands of writes, among them some of each kind."""
-    tally = run(configure, THOROUGH)
+    tally = run(configure, THOROUGH, LEAST_SHARE)
     assert tally.writes > 2000
     assert tally.inside
     assert tally.midway

@@ -12,10 +12,13 @@ from django.test import Client
 
 from example.atlas.models import City, Continent, Country
 
-__all__ = ["FEW_ROWS", "PAGES", "WRITES", "cities", "fill", "show", "write"]
+__all__ = ["FEW_ROWS", "FIRST", "PAGES", "WRITES", "cities", "fill", "show", "write"]
 
 CONTINENTS = ("EU", "AS")
 COUNTRIES = ("NL", "BE", "JP", "KR", "XX")
+FIRST = 10**9
+"""Keys from here on are given by us, where no sequence of the database gets to."""
+
 NAMES = ("Aa", "<b>", "Ω & co", "x" * 30)
 PAGES = ("/", *(f"/continents/{code}/" for code in CONTINENTS), *(f"/countries/{iso}/" for iso in COUNTRIES))
 
@@ -30,7 +33,7 @@ def fill() -> None:
         for at, iso in enumerate(COUNTRIES[:4]):
             country(iso, CONTINENTS[at // 2])
         for at in range(8):
-            city(pk=at + 1, country_id=COUNTRIES[at % 4], population=1000 * (at + 1)).save()
+            city(pk=FIRST + at + 1, country_id=COUNTRIES[at % 4], population=1000 * (at + 1)).save()
         Country.objects.get(iso="NL").neighbours.add("BE")
 
 
@@ -43,8 +46,7 @@ def country(iso: str, continent: str) -> Country:
 
 def city(**columns: Any) -> City:
     """One that is not saved."""
-    number = columns.get("pk", 0)
-    plain = {"name": f"City {number}", "timezone": "UTC", "latitude": 0, "longitude": 0, "population": 100}
+    plain = {"name": f"City {columns.get('pk')}", "timezone": "UTC", "latitude": 0, "longitude": 0, "population": 100}
     return City(**{**plain, **columns})
 
 
@@ -127,7 +129,7 @@ def bulk_create(dice: random.Random) -> None:
 def upsert(dice: random.Random) -> None:
     """``bulk_create(update_conflicts)``: rows that come or change."""
     if found := _city(dice):
-        new = [city(pk=pk, country_id=found.country_id, name=dice.choice(NAMES)) for pk in (found.pk, 77)]
+        new = [city(pk=pk, country_id=found.country_id, name=dice.choice(NAMES)) for pk in (found.pk, FIRST + 77)]
         target = {} if connection.vendor == "mysql" else {"unique_fields": ["id"]}
         City.objects.bulk_create(new, update_conflicts=True, update_fields=["name", "country"], **target)
 
