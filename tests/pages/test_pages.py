@@ -24,6 +24,7 @@ from example.atlas.models import City, Country
 from tests.conftest import Configure
 from tests.library.models import Author
 from tests.pages.world import FEW_ROWS, FIRST, PAGES, WRITES, cities, fill, show, write
+from tests.settings import DB
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -253,6 +254,7 @@ def warm(page: str) -> None:
     assert not fills
 
 
+@pytest.mark.skipif(DB == "mariadb", reason="its text has no value tags, and text is what countries are known by")
 @pytest.mark.parametrize("change", [{"population": 4001}, {"name": "New"}, {"is_capital": True}])
 def test_a_write_to_a_city_renders_the_fragments_on_its_path(change: dict[str, Any]) -> None:
     """The city's, its country's, its continent's; nothing beside them."""
@@ -265,6 +267,7 @@ def test_a_write_to_a_city_renders_the_fragments_on_its_path(change: dict[str, A
     assert hits == {"menu": 1, "city": 1, "country": 1}
 
 
+@pytest.mark.skipif(DB == "mariadb", reason="its text has no value tags, and text is what countries are known by")
 def test_a_write_to_a_country_renders_no_other_country() -> None:
     """Its numbers, its own fragment, and its cities, which were loaded with it."""
     fill()
@@ -276,6 +279,7 @@ def test_a_write_to_a_country_renders_no_other_country() -> None:
     assert hits == {"menu": 1, "country": 1}
 
 
+@pytest.mark.skipif(DB == "mariadb", reason="its text has no value tags, and text is what countries are known by")
 def test_pages_of_other_places_are_hits() -> None:
     """What shows other places is not rendered again."""
     fill()
