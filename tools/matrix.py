@@ -49,6 +49,7 @@ INDEPENDENT = (
     "tests/functions/test_views.py",
     "tests/functions/test_views_async.py",
     "tests/functions/test_views_watched.py",
+    "tests/pages",
     "tests/protocol_model",
     "tests/seeds/test_cachebot.py",
     "tests/stores",
