@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from django.core.management.color import Style
     from django.db.backends.base.base import BaseDatabaseWrapper
     from pytest_django.fixtures import Settings
+    from pytest_django.plugin import DjangoDbBlocker
 
 
 pytest.register_assert_rewrite("everfresh.testing")
@@ -44,13 +45,24 @@ def pytest_report_header() -> str:
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None) -> None:
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
     """The databases, and a faster way to empty them after each test that commits: half of all time went there."""
     post_migrate.disconnect(dispatch_uid="django.contrib.auth.management.create_permissions")
     post_migrate.disconnect(create_contenttypes)
     for alias in connections:
         ops = connections[alias].ops
         ops.sql_flush = partial(_deletes, connections[alias], ops.sql_flush)  # type: ignore[method-assign]
+        if connections[alias].vendor == "postgresql":
+            with django_db_blocker.unblock():
+                _raise_sequences(connections[alias])
+
+
+def _raise_sequences(connection: BaseDatabaseWrapper) -> None:
+    # Beyond the keys that tests give themselves, which no sequence hears of.
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT setval(format('%I', sequencename), 100000) FROM pg_sequences WHERE data_type != 'smallint'::regtype"
+        )
 
 
 def _deletes(
