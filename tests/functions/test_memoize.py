@@ -10,6 +10,7 @@ import pickle
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from threading import Lock
 from types import FunctionType
 from typing import Any
 
@@ -890,3 +891,15 @@ def test_what_a_query_put_into_an_instance_counts(given: Callable[[], Author], a
     stored = memoize(seen)
     stored(author)
     assert stored(given()) == seen(given())
+
+
+def test_functions_of_a_factory_that_nothing_tells_apart() -> None:
+    """What nothing names in keys is an error where it is decorated, and a label of its own is the way out."""
+
+    def asking(client: object, label: str | None = None) -> Callable[[], str]:
+        return memoize(label=label)(lambda: type(client).__name__)
+
+    with pytest.raises(TypeError, match=r"uses 'client' of the function around it, .*Give it a label= of its own"):
+        asking(object())
+    assert asking(object(), "one")() == "object"
+    assert asking(Lock(), "two")() == "lock"

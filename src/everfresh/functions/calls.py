@@ -137,16 +137,22 @@ def _free_variables(function: FunctionType, seen: frozenset[int]) -> Iterator[tu
         except ValueError:
             # Not assigned yet, as the function itself.
             continue
-        if isinstance(value, FunctionType):
-            if id(value) not in seen:
-                free = tuple(_free_variables(value, seen | {id(value)}))
-                yield name, ("function", f"{value.__module__}.{value.__qualname__}", _code(value.__code__), *free)
+        # What stands in the place of a function, as a memoized one, is told by the function.
+        inner = value if isinstance(value, FunctionType) else getattr(value, "__wrapped__", value)
+        if isinstance(inner, FunctionType):
+            if id(inner) not in seen:
+                free = tuple(_free_variables(inner, seen | {id(inner)}))
+                yield name, ("function", f"{inner.__module__}.{inner.__qualname__}", _code(inner.__code__), *free)
             continue
         try:
             named = canonical(value)
             encode(named)
-        except Unencodable:
-            continue
+        except Unencodable as error:
+            raise TypeError(
+                f"{function.__module__}.{function.__qualname__}() uses {name!r} of the function around it, which is, "
+                f"or holds, {error}: nothing in its keys would tell it from others made there. Give it a label= of its "
+                f"own."
+            ) from None
         yield name, named
 
 

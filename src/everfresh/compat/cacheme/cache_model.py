@@ -121,7 +121,9 @@ class CacheMe:
             for tag in [self.tag] if self.tag else [target.__name__, path]:
                 self.tags.add(tag, self.tag or path)
         name = partial(_Call, self, target)
-        return memoize(node=name, timeout=self.timeout or None, skip=self._is_skipped)(function)
+        # Two functions of one name and one key share their results, as they did.
+        label = f"{function.__module__}.{function.__qualname__}"
+        return memoize(node=name, timeout=self.timeout or None, skip=self._is_skipped, label=label)(function)
 
     def _is_skipped(self, call: Call) -> bool:
         if not CACHEME.ENABLE_CACHE:
