@@ -490,19 +490,20 @@ def test_patterns(pattern: str, count: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.seeds("CE-14")
-def test_pattern_of_many() -> None:
-    """Ten thousand keys."""
+def test_pattern_of_many(store_kind: str) -> None:
+    """Ten thousand keys; where the store is no Redis some chunks of them, for it takes long to put them there."""
+    count = 10_000 if store_kind == "redis" else 1_200
 
     @cacheme(key=lambda c: f"many:{c.n}")
     def function(n: int) -> int:
         return value[0]
 
     value = [1]
-    for n in range(10_000):
+    for n in range(count):
         function(n)
     value[0] = 2
     cacheme.create_invalidation(pattern="CM:many:*")
-    assert {function(n) for n in (0, 600, 9_999)} == {2}
+    assert {function(n) for n in (0, 600, count - 1)} == {2}
 
 
 # Defects
