@@ -17,7 +17,7 @@ __all__ = ["end_of", "is_due", "is_over", "left_until", "may_still_serve"]
 _REMEMBERED = 4_096
 """Entries of which one process keeps at hand since when they are old."""
 
-_old_since: Bounded[str, tuple[str, float]] = Bounded(_REMEMBERED)
+_old_since: Bounded[str, tuple[object, float]] = Bounded(_REMEMBERED)
 """By key: which entry it was, and when it was first found to be invalid."""
 
 
@@ -45,16 +45,16 @@ def is_due(end: float | None, seconds: float) -> bool:
     return end is not None and time() - seconds * log(1 - random()) >= end  # noqa: S311  no secret
 
 
-def may_still_serve(key: str, stamp: str, end: float | None, grace: float, *, is_valid: bool) -> bool:
-    """May what is old be served, for *grace* seconds?
+def may_still_serve(key: str, versions: object, end: float | None, grace: float, *, is_valid: bool) -> bool:
+    """May what is old, and was stored under *versions*, be served for *grace* seconds?
 
     What has ended, for so long after its *end*. What is invalid, for so long after this process found it to be: when
     it was made so is written nowhere.
     """
     if is_valid:
         return end is not None and time() < end + grace
-    known, since = _old_since.get(key, ("", 0.0))
-    if known != stamp:
+    known, since = _old_since.get(key, (None, 0.0))
+    if known != versions:
         since = monotonic()
-        _old_since[key] = (stamp, since)
+        _old_since[key] = (versions, since)
     return monotonic() < since + grace

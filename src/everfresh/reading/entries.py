@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import operator
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import random
 from typing import Generic, TypeVar
 
@@ -73,8 +73,6 @@ class Answer(Generic[T]):
     value: T
     outcome: Outcome
     reason: str = ""
-    stamp: str = field(default="", compare=False)
-    """What tells it from what is computed anew, of a recorded computation that is stored."""
 
     @property
     def from_cache(self) -> bool:

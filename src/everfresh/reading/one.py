@@ -13,7 +13,6 @@ from everfresh import ages, codec
 from everfresh.conf import settings
 from everfresh.events import Outcome
 from everfresh.journal import Journal, journal_of
-from everfresh.keys import digest
 from everfresh.reading.entries import Answer, Body, Wanted, note, note_hit, pack, reason_not_to_store, valid, verify
 from everfresh.recording import computing, current_recording
 from everfresh.stores import Store, current_store
@@ -134,8 +133,7 @@ def _old(wanted: Wanted, grace: float, entry: bytes, live: tuple[bytes | None, .
     if versions is None or packed is None or len(packed) < _end.size:
         return None
     is_valid = not wanted.clauses.stale_between(versions, live)
-    stamp = digest([version or b"" for version in versions])
-    if not ages.may_still_serve(wanted.key, stamp, _end.unpack_from(packed)[0], grace, is_valid=is_valid):
+    if not ages.may_still_serve(wanted.key, versions, _end.unpack_from(packed)[0], grace, is_valid=is_valid):
         return None
     value = body.decode(packed[_end.size :])
     return None if isinstance(value, codec.Miss) else Answer(value, Outcome.STALE, "another reader fills it")

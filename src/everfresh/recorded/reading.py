@@ -95,7 +95,7 @@ def look_recorded(computations: Sequence[Computation]) -> list[Answer[Any] | Non
         else:
             stored.note(each)
             emit(Read(Outcome.HIT, label=each.label))
-            answers.append(Answer(stored.value, Outcome.HIT, stamp=stored.stamp))
+            answers.append(Answer(stored.value, Outcome.HIT))
     return answers
 
 
@@ -223,15 +223,14 @@ class _Reading:
                 reason = reason or "the store is down"
             elif lease is None and not whatever:
                 reason = reason or "another one computes it"
-            stamp = ""
             if body is not None and not reason:
-                reason, stamp = await self.steps.ask(lambda: self._store(recorded, seconds, body, lease))
+                reason = await self.steps.ask(lambda: self._store(recorded, seconds, body, lease))
             stored = not reason
         finally:
             if lease is not None and not stored:
                 await self.steps.ask(self._give_back)
             self._lease = None
-        return Answer(value, Outcome.FILL if stored else Outcome.MISS, reason or self.unsuited, stamp)
+        return Answer(value, Outcome.FILL if stored else Outcome.MISS, reason or self.unsuited)
 
     @contextmanager
     def _recording(self, begun: Fill) -> Iterator[Recording]:
@@ -251,13 +250,13 @@ class _Reading:
 
     def _hit(self, stored: Stored) -> Answer[Any]:
         stored.note(self.computation)
-        return Answer(stored.value, Outcome.HIT, stamp=stored.stamp)
+        return Answer(stored.value, Outcome.HIT)
 
     def _old(self, stored: Stored) -> Answer[Any]:
         if (outer := current_recording()) is not None:
             # What is computed from something old is nothing to keep.
             outer.moved = True
-        return Answer(stored.value, Outcome.STALE, "another one computes it anew", stored.stamp)
+        return Answer(stored.value, Outcome.STALE, "another one computes it anew")
 
     def _suits(self, stored: Stored) -> bool:
         """Is it what this caller would compute?"""
@@ -327,11 +326,10 @@ class _Reading:
             recorded.moved = True
         recorded.note(known.clauses(), zip(known.names, versions, strict=True))
 
-    def _store(self, recorded: Recording, seconds: float, body: bytes, lease: bytes | None) -> tuple[str, str]:
-        """Store it. Returns the reason why not, and else its stamp."""
-        if reason := _reason_not_to_store(recorded, self.computation):
-            return reason, ""
-        return store(self.key, self.computation, recorded, seconds, body, lease)
+    def _store(self, recorded: Recording, seconds: float, body: bytes, lease: bytes | None) -> str:
+        """Store it. Returns why that was not possible; empty when it was."""
+        reason = _reason_not_to_store(recorded, self.computation)
+        return reason or store(self.key, self.computation, recorded, seconds, body, lease)
 
 
 def _reason_not_to_store(recorded: Recording, computation: Computation) -> str:

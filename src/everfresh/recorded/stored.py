@@ -13,7 +13,6 @@ from everfresh import ages, codec
 from everfresh.bounded import Bounded
 from everfresh.conf import settings
 from everfresh.exceptions import Unencodable
-from everfresh.keys import digest, encode
 from everfresh.recorded.computations import Computation
 from everfresh.recording import Dependencies, Recording, current_recording
 from everfresh.stores import NO_KEY, current_store
@@ -34,10 +33,14 @@ class Stored:
     """Has nothing moved that it depends on?"""
 
     dependencies: Dependencies
+    was: tuple[bytes | None, ...]
+    """The versions under which it was stored, one for each name."""
+
     versions: tuple[bytes | None, ...]
+    """Those of now."""
+
     seconds: float
     expires: float | None
-    stamp: str
 
     def is_current(self, computation: Computation) -> bool:
         """Is it what is to be served?"""
@@ -47,7 +50,7 @@ class Stored:
         """May it be served though it is old?"""
         if computation.grace is None:
             return False
-        return ages.may_still_serve(key, self.stamp, self.expires, computation.grace, is_valid=self.is_valid)
+        return ages.may_still_serve(key, self.was, self.expires, computation.grace, is_valid=self.is_valid)
 
     def note(self, computation: Computation) -> None:
         """Tell whoever records what is read."""
@@ -98,17 +101,17 @@ def _stored(
         value=value,
         is_valid=not dependencies.stale(moved),
         dependencies=dependencies,
+        was=versions,
         versions=tuple([live[name] for name in head.names]),
         seconds=head.seconds,
         expires=head.expires,
-        stamp=_stamp(head, versions),
     )
 
 
 def store(
     key: str, computation: Computation, recorded: Recording, seconds: float, body: bytes, lease: bytes | None
-) -> tuple[str, str]:
-    """Store what took *seconds* to compute. Returns the reason why that was not possible, and else its stamp."""
+) -> str:
+    """Store what took *seconds* to compute. Returns why that was not possible; empty when it was."""
     # What is listed by its name has an end, so that the list does not grow for ever.
     timeout = longest(recorded.timeout) if computation.name else recorded.timeout
     lifetime = settings().lifetime(timeout)
@@ -123,16 +126,12 @@ def store(
     )
     entry = codec.pack_computed(head, versions, body, compress_above=settings().limits.compress_above)
     if len(entry) > settings().limits.size:
-        return f"it has {len(entry)} bytes, more than the limit of {settings().limits.size}", ""
+        return f"it has {len(entry)} bytes, more than the limit of {settings().limits.size}"
     if lifetime is not None and computation.grace is not None:
         lifetime += computation.grace
     current_store().fill(key, entry, lease or b"", lifetime)
     _names[key] = dependencies.names
-    return "", _stamp(head, versions)
-
-
-def _stamp(head: codec.Computed, versions: Sequence[bytes | None]) -> str:
-    return digest([*(version or b"" for version in versions), encode(head.expires)])
+    return ""
 
 
 def count_current(keys: Sequence[str]) -> int:

@@ -240,7 +240,7 @@ class Visit:
 
     def response(self, answer: Answer[Stored | None]) -> Any:
         """What the visitor gets."""
-        if answer.value is None or not answer.stamp:
+        if answer.value is None or answer.outcome in (Outcome.MISS, Outcome.BYPASS):
             return conditional(self.request, self.made) if self.is_watched else self.made
         return conditional(self.request, rebuilt(answer.value))
 
