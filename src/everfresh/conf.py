@@ -150,12 +150,22 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     """See :class:`Limits`."""
 
+    _rules: dict[str, ModelRule | None] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """By label: what :meth:`rule` found. A project has no more labels than models."""
+
     def lifetime(self, timeout: float | None) -> float | None:
         """*timeout* seconds, shortened by chance: what is stored at one moment shall not end at one moment."""
         return timeout if timeout is None else timeout * (1 - self.jitter * random())  # noqa: S311  no secret
 
     def rule(self, label: str) -> ModelRule | None:
         """The rule for the model *label* (``"app.model"``, lower case); ``None`` is "never", and wins."""
+        try:
+            return self._rules[label]
+        except KeyError:
+            found = self._rules[label] = self._rule(label)
+            return found
+
+    def _rule(self, label: str) -> ModelRule | None:
         app = label.partition(".")[0]
         patterns = (label, f"{app}.*", "*")
         if any(pattern in self.exclude for pattern in patterns):

@@ -4,6 +4,7 @@ There are no others, unless a project asks :mod:`everfresh.compat.cachebot.monke
 
 ================================================  ==================================================================
 ``QuerySet`` reads                                ask the read path first, where caching is asked for
+``Manager.get()``, foreign keys                   ask for the row by its key, where that is all they would ask
 ``QuerySet`` and ``BaseManager`` methods          ``cache()``, ``nocache()`` and the others below
 ``SQLInsertCompiler``, ``…Update…``, ``…Delete…``  record the rows they write
 ``CursorWrapper``                                 records the tables that raw SQL writes
@@ -20,12 +21,13 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
-from django.db.models import QuerySet
+from django.db.models import Manager, QuerySet
+from django.db.models.fields.related_descriptors import ForwardManyToOneDescriptor
 from django.db.models.manager import BaseManager
 from django.db.models.sql.compiler import SQLDeleteCompiler, SQLInsertCompiler, SQLUpdateCompiler
 from django.db.models.sql.constants import NO_RESULTS, ROW_COUNT
 
-from everfresh import policies, querysets
+from everfresh import direct, policies, querysets
 from everfresh.writing import capture, cursors, transactions
 
 __all__ = ["install"]
@@ -50,6 +52,8 @@ def install() -> None:
     }.items():
         setattr(QuerySet, name, method)
         setattr(BaseManager, name, _on_queryset(name, method))
+    _replace(Manager, _get_by_manager, name="get")
+    _replace(ForwardManyToOneDescriptor, get_object)
     _replace(SQLInsertCompiler, _insert, name="execute_sql")
     _replace(SQLUpdateCompiler, _update, name="execute_sql")
     if hasattr(SQLUpdateCompiler, "execute_returning_sql"):  # Django 6.0
@@ -129,14 +133,34 @@ def aggregate(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
 
 def get(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
     if policies.policy_of(self).action == "clean":
+        if not args and len(kwargs) == 1 and (policy := policies.wanted_policy(self, "get")):
+            direct.get(self, policy, *next(iter(kwargs.items())))
         # It finds nothing, and its nothing is no error.
         with suppress(self.model.DoesNotExist):
             original(self, *args, **kwargs)
         return None
-    if bool(policies.wanted_policy(self, "get")) is bool(policies.wanted_policy(self, "fetch")):
+    policy = policies.wanted_policy(self, "get")
+    if policy and not args and len(kwargs) == 1:
+        [(name, value)] = kwargs.items()
+        if (found := direct.get(self, policy, name, value)) is not None:
+            return found
+    if bool(policy) is bool(policies.wanted_policy(self, "fetch")):
         return original(self, *args, **kwargs)
     # The rows it fetches are to be cached as a get() is, not as a list.
     return original(policies.with_policy(self, operation="get"), *args, **kwargs)
+
+
+def _get_by_manager(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
+    if not args and len(kwargs) == 1 and type(self).get_queryset is BaseManager.get_queryset:
+        [(name, value)] = kwargs.items()
+        if (found := direct.get_by_manager(self, policies.NOTHING_SAID, name, value)) is not None:
+            return found
+    return original(self, *args, **kwargs)
+
+
+def get_object(original: Original, self: Any, instance: Any) -> Any:
+    found = direct.get_related(self, instance)
+    return original(self, instance) if found is None else found
 
 
 def _clone(original: Original, self: Any) -> Any:

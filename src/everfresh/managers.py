@@ -11,6 +11,7 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.db.models import Manager, Model, QuerySet
 
 from everfresh.conf import seconds
+from everfresh.direct import get_by_manager
 from everfresh.policies import UNSAID, Policy, cache, clean, nocache, on_terms, reset, wanted_policy
 from everfresh.queries.terms import PLAIN, ModelName
 from everfresh.querysets import Explanation, execute, explain
@@ -132,6 +133,14 @@ class CacheManager(Manager.from_queryset(CacheQuerySet)[_M]):  # type: ignore[mi
             grace=seconds(grace),
             terms=on_terms(PLAIN, key_prefix=key_prefix, expire_on=expire_on, depends_on=depends_on),
         )
+
+    def get(self, *args: Any, **kwargs: Any) -> Any:
+        """As Django's, from the cache where the manager says so."""
+        if not args and len(kwargs) == 1 and type(self).get_queryset is CacheManager.get_queryset:
+            [(name, value)] = kwargs.items()
+            if (found := get_by_manager(self, self._policy, name, value)) is not None:
+                return found
+        return super().get(*args, **kwargs)
 
     def get_queryset(self) -> CacheQuerySet[_M]:
         """The manager's querysets carry its answers."""

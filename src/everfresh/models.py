@@ -13,6 +13,7 @@ from django.db.models import Model, QuerySet
 from django.db.models.query import MAX_GET_RESULTS
 
 from everfresh.conf import settings
+from everfresh.direct import direct_entry
 from everfresh.managers import CacheManager
 from everfresh.methods import AUTO_PUBLISH, decorated, needs_no_arguments, recompute
 from everfresh.querysets import explain
@@ -74,12 +75,23 @@ class CacheModel(models.Model):
         Raises:
             FieldDoesNotExist: when one is no field; cachemodel's README gave values, which was never right.
         """
-        lookup = self._lookup(names)
-        _once_committed(self, lambda: list(lookup))
+        lookup, values = self._lookup(names)
+
+        def ask() -> None:
+            with suppress(self.DoesNotExist, self.MultipleObjectsReturned):
+                lookup.get(**values)
+
+        _once_committed(self, ask)
 
     def publish_key(self, *names: str) -> str:
         """The key of the entry that ``cached.get()`` by these fields reads, with the values they have now (CM-6)."""
-        return explain(self._lookup(names)).key
+        lookup, values = self._lookup(names)
+        if len(values) == 1 and (wanted := direct_entry(lookup, *next(iter(values.items())))):
+            return wanted.key
+        # As get() asks: in no order, and for no more rows than it takes to see that there are too many.
+        asked: Any = lookup.filter(**values).order_by()
+        asked.query.set_limits(high=MAX_GET_RESULTS)
+        return explain(asked).key
 
     def publish_method(self, name: str, *args: Any, **kwargs: Any) -> Any:
         """Compute a ``cached_method`` now, for these arguments, and keep that (CM-9).
@@ -91,7 +103,8 @@ class CacheModel(models.Model):
 
     def publish_delete(self, *names: str) -> None:
         """Drop the entry that ``cached.get()`` by these fields reads, with the values they have now (CM-8)."""
-        list(self._lookup(names).clean())  # type: ignore[attr-defined]
+        lookup, values = self._lookup(names)
+        lookup.clean().get(**values)  # type: ignore[attr-defined]
 
     def denormalize(self) -> list[str]:
         """Set each field that a ``denormalized_field`` method computes; gives those that changed (CM-10)."""
@@ -111,7 +124,8 @@ class CacheModel(models.Model):
             rows = type(self)._base_manager.using(self._state.db).filter(pk=self.pk)
             rows.update(**{name: getattr(self, name) for name in changed})
 
-    def _lookup(self, names: Iterable[str]) -> QuerySet[Any]:
+    def _lookup(self, names: Iterable[str]) -> tuple[QuerySet[Any], dict[str, Any]]:
+        """Where ``cached.get()`` looks, and what for."""
         values: dict[str, Any] = {}
         for name in names:
             if name != "pk":
@@ -123,10 +137,7 @@ class CacheModel(models.Model):
                         f"their values are taken from the instance."
                     ) from None
             values[name] = getattr(self, name)
-        # As get() asks: in no order, and for no more rows than it takes to see that there are too many.
-        queryset: QuerySet[Any] = type(self).cached.using(self._state.db).filter(**values).order_by()
-        queryset.query.set_limits(high=MAX_GET_RESULTS)
-        return queryset
+        return type(self).cached.using(self._state.db), values
 
 
 def _once_committed(instance: Model, run: Callable[[], Any]) -> None:

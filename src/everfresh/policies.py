@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Literal, TypeVar
 
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 
+from everfresh.bounded import Bounded
 from everfresh.conf import ModelRule, seconds, settings
 from everfresh.queries.terms import PLAIN, ModelName, Terms, changes
 from everfresh.queries.watching import EVERYTHING, Watch, check_fields
@@ -18,6 +19,7 @@ from everfresh.switches import is_disabled
 from everfresh.typing import Operation
 
 __all__ = [
+    "NOTHING_SAID",
     "UNSAID",
     "Policy",
     "cache",
@@ -25,6 +27,7 @@ __all__ = [
     "inherited",
     "nocache",
     "on_terms",
+    "policy_for",
     "policy_of",
     "reset",
     "wanted_policy",
@@ -73,7 +76,7 @@ class Policy:
     """What the fetch under way is part of: ``get()`` fetches rows, but is asked for as a ``get``."""
 
 
-_NOTHING_SAID = Policy()
+NOTHING_SAID = Policy()
 
 inherited: ContextVar[Policy | None] = ContextVar("everfresh_inherited", default=None)
 """The policy of a cached queryset while its ``prefetch_related`` runs: the rows it brings along are cached as it is."""
@@ -81,7 +84,7 @@ inherited: ContextVar[Policy | None] = ContextVar("everfresh_inherited", default
 
 def policy_of(queryset: QuerySet[Any]) -> Policy:
     """What was said of *queryset*, by whatever it was cloned from."""
-    policy: Policy = queryset.__dict__.get("_everfresh", _NOTHING_SAID)
+    policy: Policy = queryset.__dict__.get("_everfresh", NOTHING_SAID)
     return policy
 
 
@@ -199,18 +202,25 @@ def wanted_policy(queryset: QuerySet[Any], operation: Operation) -> Policy | Non
     What was said of the queryset itself wins, then its manager, then ``MODELS``, then ``CACHE_ALL`` and ``CACHE_GET``.
     """
     policy = policy_of(queryset)
-    conf = settings()
     if policy.action == "clean":
         # Also while the cache is off: code must not find rows where it found none before.
-        return with_rule(policy, conf.rule(queryset.model._meta.label_lower) or ModelRule())
-    if policy.on is False or is_disabled():
-        return None
-    if not conf.enabled or queryset.query.is_empty() or queryset._for_write:  # type: ignore[attr-defined]
+        return with_rule(policy, settings().rule(queryset.model._meta.label_lower) or ModelRule())
+    if queryset._for_write:  # type: ignore[attr-defined]
         # A read that prepares a write must see what that write will find.
         return None
-    if queryset.model._meta.swapped or queryset.model._meta.abstract:
+    found = policy_for(queryset.model, policy, operation)
+    return None if found is None or queryset.query.is_empty() else found
+
+
+def policy_for(model: type[Model], policy: Policy, operation: Operation) -> Policy | None:
+    """As `wanted_policy`, of what is read of *model*, where *policy* is all that was said of it."""
+    conf = settings()
+    if policy.on is False or is_disabled() or not conf.enabled:
         return None
-    rule = conf.rule(queryset.model._meta.label_lower)
+    meta = model._meta
+    if meta.abstract or (meta.swappable and meta.swapped):
+        return None
+    rule = conf.rule(meta.label_lower)
     if rule is None:
         return None
     if policy.on is None:
@@ -227,6 +237,18 @@ def wanted_policy(queryset: QuerySet[Any], operation: Operation) -> Policy | Non
 
 def with_rule(policy: Policy, rule: ModelRule) -> Policy:
     """*policy*, with what was not said of the queryset taken from its model's rule and the settings."""
+    place = id(policy), id(rule)
+    known = _with_rules.get(place)
+    # By identity, which is the same for as long as both are held here: most querysets carry their manager's policy.
+    if known is None or known[0] is not policy or known[1] is not rule:
+        known = _with_rules[place] = policy, rule, _with_rule(policy, rule)
+    return known[2]
+
+
+_with_rules: Bounded[tuple[int, int], tuple[Policy, ModelRule, Policy]] = Bounded(1_024)
+
+
+def _with_rule(policy: Policy, rule: ModelRule) -> Policy:
     said: dict[str, Any] = {}
     if not policy.has_timeout:
         said["timeout"] = settings().timeout if rule.timeout is None else rule.timeout

@@ -1,4 +1,4 @@
-"""The entries of single rows: all rows of a model are one query that differs in its primary key only."""
+"""The entries of single rows: all rows of a model are one query that differs in the value of one unique column only."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from typing import Any
 
 from django.core.signals import setting_changed
 from django.db import connections
-from django.db.models import Model, QuerySet
+from django.db.models import Field, Model, QuerySet
+from django.db.models.sql.compiler import SQLCompiler
 
 from everfresh.bounded import Bounded
-from everfresh.clauses import Clauses
+from everfresh.conf import settings
 from everfresh.databases import logical_database, may_lag, point_of_view
 from everfresh.exceptions import Uncacheable
 from everfresh.keys import digest, encode
@@ -36,47 +37,53 @@ _REMEMBERED = 16_384
 
 @dataclass(eq=False)
 class Family:
-    """The row entries of one model in one database."""
+    """The row entries of one model in one database, named by the values of one unique field."""
 
     model: type[Model]
+    field: Field[Any, Any]
     using: str
     shape: str
     outline: Outline
 
     def __post_init__(self) -> None:
-        self._memory = Bounded[object, tuple[str, Clauses]](_REMEMBERED)
+        self._memory = Bounded[object, tuple[str, Wanted]](_REMEMBERED)
 
     def wanted(self, key: Any, timeout: float | None) -> Wanted:
-        """The entry of the row whose primary key is *key*.
+        """The entry of the row that has this *key*, a value of the field.
 
         Raises:
             Uncacheable: when that is no certain name of a row.
         """
-        name = self.name(key)
+        return self.named(self.name(key), timeout)
+
+    def named(self, name: object, timeout: float | None) -> Wanted:
+        """The entry of the row of this *name*."""
+        prefix = settings().prefix()
         found = self._memory.get(name)
-        if found is None:
-            clauses = self.outline.clauses([(name,)])
-            found = f"{self.shape}{digest(encode(name))}{clauses.digest}", clauses
-            self._memory[name] = found
-        identity, clauses = found
-        return Wanted(key=entry_key("r", identity), clauses=clauses, names=tag_names(clauses.names), timeout=timeout)
+        if found is not None and found[0] == prefix and found[1].timeout == timeout:
+            return found[1]
+        clauses = self.outline.clauses([(name,)]) if found is None else found[1].clauses
+        identity = f"{self.shape}{digest(encode(name))}{clauses.digest}"
+        wanted = Wanted(key=entry_key("r", identity), clauses=clauses, names=tag_names(clauses.names), timeout=timeout)
+        self._memory[name] = prefix, wanted
+        return wanted
 
     def name(self, key: Any) -> object:
-        """The one name of all values that mean the same primary key."""
+        """The one name of all values that mean the same key."""
         try:
-            name = canonical(self.model._meta.pk, key)
+            name = canonical(self.field, key)
         except Uncertain as reason:
-            raise Uncacheable(f"its primary key is {reason}") from None
+            raise Uncacheable(f"its {self.field.name} is {reason}") from None
         low, high = self._integers
         if type(name) is int and ((low is not None and name < low) or (high is not None and name > high)):
             # No row can have it, and drivers refuse to be asked.
-            raise Uncacheable("its primary key is beyond what the column can hold")
+            raise Uncacheable(f"its {self.field.name} is beyond what the column can hold")
         return name
 
     @cached_property
     def _integers(self) -> tuple[int | None, int | None]:
-        """The least and the greatest that the column of the primary key can hold, where it holds integers."""
-        field: Any = self.model._meta.pk
+        """The least and the greatest that the column can hold, where it holds integers."""
+        field: Any = self.field
         while field.is_relation:
             field = field.target_field
         try:
@@ -102,8 +109,11 @@ class Family:
     @cached_property
     def layout(self) -> Layout:
         """Of the model's rows alone."""
-        compiler = compiler_of(QuerySet(self.model, using=self.using), f"{self.shape}/row")
-        return layout_of(compiler)
+        return layout_of(self.compiler())
+
+    def compiler(self) -> SQLCompiler:
+        """A compiler of the model's rows, set up, of this thread's connection."""
+        return compiler_of(QuerySet(self.model, using=self.using), f"{self.shape}/row")
 
 
 def _unordered(queryset: QuerySet[Any]) -> QuerySet[Any]:
@@ -112,11 +122,11 @@ def _unordered(queryset: QuerySet[Any]) -> QuerySet[Any]:
     return queryset
 
 
-def _some_key(model: type[Model]) -> object:
+def _some_key(field: Field[Any, Any]) -> object:
     for value in (1, date(2000, 1, 1), datetime(2000, 1, 1), datetime(2000, 1, 1, tzinfo=UTC)):  # noqa: DTZ001
         with suppress(Uncertain):
-            return canonical(model._meta.pk, value)
-    raise Uncacheable(f"the primary key of {model._meta.label} is of no known kind")
+            return canonical(field, value)
+    raise Uncacheable(f"{field} is of no known kind")
 
 
 def _chunks(keys: Sequence[Any], size: int | None) -> Iterable[Sequence[Any]]:
@@ -124,11 +134,16 @@ def _chunks(keys: Sequence[Any], size: int | None) -> Iterable[Sequence[Any]]:
     return (keys[start : start + size] for start in range(0, len(keys), size))
 
 
-_families: dict[tuple[type[Model], str, str], Family] = {}
+_families: dict[tuple[type[Model], str, str, str], Family] = {}
 
 
-def family_of(model: type[Model], using: str) -> Family:
+def family_of(model: type[Model], using: str, field: Field[Any, Any] | None = None) -> Family:
     """The family of the rows of *model*; proxies share the rows of what they stand for.
+
+    Args:
+        model: whose rows they are.
+        using: a database alias.
+        field: by whose values they are called: a unique one; ``None`` is the primary key.
 
     Raises:
         Uncacheable: where rows have no entries of their own; the reason says why.
@@ -136,19 +151,20 @@ def family_of(model: type[Model], using: str) -> Family:
     concrete = model._meta.concrete_model or model
     if may_lag(using):
         raise Uncacheable(f"the database {using!r} may be a replica, which lags behind what was written")
-    place = (concrete, using, repr((logical_database(using), point_of_view(using))))
+    key = field or concrete._meta.pk
+    place = (concrete, key.name, using, repr((logical_database(using), point_of_view(using))))
     family = _families.get(place)
     if family is None:
-        facts = table_of(concrete, connections[using].vendor)
-        if facts is None or concrete._meta.pk.column not in facts.tag_columns:
+        facts = table_of(key.model, connections[using].vendor)
+        if facts is None or key.column not in facts.tag_columns:
             # Where SQL and Python do not agree on which keys are equal, a row may be found under a key not its own.
-            raise Uncacheable(f"the primary key of {concrete._meta.label} has no tags")
-        query = _unordered(QuerySet(concrete, using=using).filter(pk=_some_key(concrete))).query
+            raise Uncacheable(f"{key} has no tags")
+        query = _unordered(QuerySet(concrete, using=using).filter(**{key.attname: _some_key(key)})).query
         found = fingerprint(query, "row", logical_database(using), point_of_view(using))
         if len(found.free) != 1:
-            raise Uncacheable(f"the primary key of {concrete._meta.label} has no tags")
+            raise Uncacheable(f"{key} has no tags")
         outline = derive(detached(query), using, (), found.slots)
-        family = _families[place] = Family(concrete, using, found.shape, outline)
+        family = _families[place] = Family(concrete, key, using, found.shape, outline)
     return family
 
 

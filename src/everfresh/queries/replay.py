@@ -7,7 +7,7 @@ same code as Django's, whatever its version and whoever wrote the iterable class
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
@@ -17,6 +17,7 @@ from django.db.models.sql import Query
 from django.db.models.sql.compiler import SQLCompiler
 
 from everfresh.bounded import Bounded
+from everfresh.queries.hydration import hydrating
 
 __all__ = ["Rows", "compiler_of", "detached", "query_rows", "replay"]
 
@@ -91,6 +92,10 @@ class _Compiler(_StandIn):
     def __init__(self, compiler: SQLCompiler, rows: Callable[[], Rows]) -> None:
         super().__init__(compiler)
         self._rows = rows
+
+    @property
+    def klass_info(self) -> Mapping[str, Any]:
+        return hydrating(self._other.klass_info)
 
     def execute_sql(self, *_args: object, **_kwargs: object) -> list[Rows]:
         return [self._rows()]

@@ -1,0 +1,124 @@
+"""Instances from rows the short way, where nobody could tell it from Django's own.
+
+``Model.from_db`` calls the class, which sends two signals and sets each attribute by its descriptor. Where no signal
+has a receiver and every attribute ends up in the instance's ``__dict__`` all the same, it is put there at once.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from django.db.models import Model
+from django.db.models.base import ModelBase, ModelState
+from django.db.models.fields.files import FileDescriptor
+from django.db.models.fields.related_descriptors import ForeignKeyDeferredAttribute
+from django.db.models.query_utils import DeferredAttribute
+from django.db.models.signals import post_init, pre_init
+from django.db.models.sql.compiler import SQLCompiler
+
+__all__ = ["Hydrator", "RowHydrator", "hydrating", "may_be_made"]
+
+_PLAIN_ATTRIBUTES = frozenset({DeferredAttribute, FileDescriptor, ForeignKeyDeferredAttribute})
+"""Those that keep what they are given in the ``__dict__``, under the attribute's name, and do nothing else about it."""
+
+
+class Hydrator:
+    """A model, but for its ``from_db``."""
+
+    __slots__ = ("_other", "_state")
+
+    def __init__(self, model: type[Model]) -> None:
+        self._other = model
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._other, name)
+
+    def from_db(self, db: str, field_names: Iterable[str], values: Iterable[Any], *, fetch_mode: Any = None) -> Model:
+        """As ``Model.from_db``; *field_names* are those of *values*, in their order."""
+        return _made(self._other, db, field_names, values, fetch_mode)
+
+
+class RowHydrator:
+    """From single rows of a model, all its columns in order, to instances."""
+
+    def __init__(self, compiler: SQLCompiler) -> None:
+        made: Any = compiler
+        columns = [column for column, _, _ in made.select]
+        self._names = [column.target.attname for column in columns]
+        self._connection = made.connection
+        self._converters = [
+            (at, convert, expression)
+            for at, (converters, expression) in made.get_converters(columns).items()
+            for convert in converters
+        ]
+
+    def instance(self, model: type[Model], row: Sequence[Any], db: str, fetch_mode: Any) -> Model:
+        """The instance.
+
+        Args:
+            model: the one whose rows they are, or a proxy of it, that `may_be_made`.
+            row: database values, before Django's converters.
+            db: the alias that it is said to come from.
+            fetch_mode: of the queryset, ``None`` before Django 6.1.
+        """
+        if self._converters:
+            row = list(row)
+            for at, convert, expression in self._converters:
+                row[at] = convert(row[at], expression, self._connection)
+        return _made(model, db, self._names, row, fetch_mode)
+
+
+def _made(model: type[Model], db: str, names: Iterable[str], values: Iterable[Any], fetch_mode: Any) -> Model:
+    made = object.__new__(model)
+    state = ModelState()
+    state.adding = False
+    state.db = db
+    if fetch_mode is not None:
+        state.fetch_mode = fetch_mode
+    held = made.__dict__
+    held["_state"] = state
+    held.update(zip(names, values, strict=True))
+    return made
+
+
+def hydrating(klass_info: Mapping[str, Any]) -> Mapping[str, Any]:
+    """*klass_info* of a compiler, with hydrators in place of the models that allow it."""
+    model: type[Model] = klass_info["model"]
+    related = klass_info.get("related_klass_infos", ())
+    found = {**klass_info, "related_klass_infos": [hydrating(each) for each in related]}
+    if may_be_made(model):
+        found["model"] = Hydrator(model)
+    return found
+
+
+def may_be_made(model: type[Model]) -> bool:
+    """Can nobody tell, at this moment, whether instances of *model* are made the short way?"""
+    return _is_plain(model) and not pre_init.has_listeners(model) and not post_init.has_listeners(model)
+
+
+@lru_cache(maxsize=1_024)
+def _is_plain(model: type[Model]) -> bool:
+    """Does making an instance of *model* do nothing but Django's own, and that in its ``__dict__``?"""
+    at = model.__mro__.index(Model)
+    return (
+        type(model).__call__ is ModelBase.__call__ is type.__call__
+        and model.__new__ is object.__new__
+        and model.__setattr__ is object.__setattr__
+        and model.__init__ is Model.__init__
+        and model.from_db.__func__ is Model.from_db.__func__  # type: ignore[attr-defined]
+        and all(map(_is_of_django, (Model.__init__, Model.from_db, ModelState.__init__)))
+        and not any("__init__" in vars(base) for base in model.__mro__[at + 1 : -1])
+        and all(
+            type(inspect.getattr_static(model, field.attname)) in _PLAIN_ATTRIBUTES
+            for field in model._meta.concrete_fields
+        )
+    )
+
+
+def _is_of_django(method: Any) -> bool:
+    """Has nobody put something else in its place?"""
+    code = getattr(method, "__code__", None)
+    return code is None or code.co_filename == inspect.getfile(Model)
