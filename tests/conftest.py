@@ -52,7 +52,8 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
     for alias in connections:
         ops = connections[alias].ops
         ops.sql_flush = partial(_deletes, connections[alias], ops.sql_flush)  # type: ignore[method-assign]
-        if connections[alias].vendor == "postgresql":
+        # Only of those that the chosen tests asked for is there a test database.
+        if connections[alias].vendor == "postgresql" and connections[alias].settings_dict["NAME"].startswith("test_"):
             with django_db_blocker.unblock():
                 _raise_sequences(connections[alias])
 
