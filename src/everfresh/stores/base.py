@@ -42,6 +42,7 @@ def new_versions(count: int) -> list[bytes]:
 
 
 NOT_DECODED: Final = object()
+"""What a :class:`Held` holds at first."""
 
 
 class Held:
