@@ -70,6 +70,12 @@ class Limits:
     compress_above: int = 8_192
     """Bytes of a body above which it is compressed, where zstd is at hand."""
 
+    near_bytes: int = 64_000_000
+    """Bytes of the copies that a process keeps near, all together."""
+
+    near_seconds: float = 1.0
+    """How long the server may be silent before near copies are passed over, and so how old one may be at most."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRule:
