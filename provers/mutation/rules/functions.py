@@ -10,6 +10,7 @@ RECORDED = "tests/functions/test_recorded.py"
 TAGS = "tests/functions/test_tags.py"
 WAITING = "tests/functions/test_waiting.py"
 GRACE = "tests/functions/test_grace.py"
+TRIPS = "tests/functions/test_trips.py"
 
 MUTANTS = [
     Mutant(
@@ -46,8 +47,8 @@ MUTANTS = [
     Mutant(
         rule="a computation lives no longer than what it read",
         file="recorded/stored.py",
-        old=" if computation.name else recorded.timeout",
-        new=" if computation.name else computation.timeout",
+        old="    timeout = recorded.timeout\n",
+        new="    timeout = computation.timeout\n",
         tests=RECORDED,
     ),
     Mutant(
@@ -107,6 +108,34 @@ MUTANTS = [
         old="            return replace(self._versions(), is_down=True)",
         new="            return self._versions()",
         tests=WAITING,
+    ),
+    Mutant(
+        rule="what is new is listed before versions are taken",
+        file="recorded/reading.py",
+        old="        if not self._is_listed and not self._enroll():",
+        new="        if False:",
+        tests=TRIPS,
+    ),
+    Mutant(
+        rule="what is stored under another name is not listed under this one",
+        file="recorded/reading.py",
+        old=" and set(self.own.names) <= set(self._seen.dependencies.names)",
+        new="",
+        tests=TRIPS,
+    ),
+    Mutant(
+        rule="what is computed anew is listed for as long as it is stored",
+        file="recorded/reading.py",
+        old="        if begun.lease is None or self._is_enrolled or self._enroll():",
+        new="        if True:",
+        tests=TRIPS,
+    ),
+    Mutant(
+        rule="nothing is stored for longer than it is listed",
+        file="recorded/stored.py",
+        old="min(longest(recorded.timeout), longest(computation.timeout))",
+        new="longest(recorded.timeout)",
+        tests=TRIPS,
     ),
     Mutant(
         rule="an old result is served for its grace only",

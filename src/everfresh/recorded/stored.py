@@ -112,8 +112,11 @@ def store(
     key: str, computation: Computation, recorded: Recording, seconds: float, body: bytes, lease: bytes | None
 ) -> str:
     """Store what took *seconds* to compute. Returns why that was not possible; empty when it was."""
-    # What is listed by its name has an end, so that the list does not grow for ever.
-    timeout = longest(recorded.timeout) if computation.name else recorded.timeout
+    # What is listed by its name has an end, so that the list does not grow for ever; and never after that of its place
+    # in the list, which was made for the timeout of its own.
+    timeout = recorded.timeout
+    if computation.name:
+        timeout = min(longest(recorded.timeout), longest(computation.timeout))
     lifetime = settings().lifetime(timeout)
     dependencies = Dependencies.of(recorded.clauses)
     versions = [recorded.versions[name] for name in dependencies.names]
