@@ -1,4 +1,4 @@
-"""What reading a computation costs: round trips to the store."""
+"""What reading a computation costs: round trips to the store, and ways to another thread and back."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 
 from everfresh import names
 from everfresh.events import Outcome
 from everfresh.recorded import Computation, label_index, member, tag_label
+from everfresh.recorded.steps import Awaiting
 from everfresh.stores import GuardedStore, current_store
 from everfresh.stores.base import LIFETIME_SECONDS
 from tests.conftest import Configure
 from tests.counting import Counts, counting
-from tests.functions.computing import ask, computation
+from tests.functions.computing import aask, ask, computation
 from tests.library.models import Author
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -191,3 +193,41 @@ def test_what_is_listed_outlives_what_is_stored(configure: Configure, monkeypatc
     monkeypatch.setattr(GuardedStore, "fill", lambda *args: kept.append(args[-1]))
     ask(lambda: len(Author.objects.cache(timeout=10 * LIFETIME_SECONDS)), **NAMED)
     assert kept[-1] == LIFETIME_SECONDS
+
+
+# Ways to another thread
+
+
+@pytest.fixture
+def hops(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was asked for in another thread."""
+    asked: list[str] = []
+    ask_there = Awaiting.ask
+
+    async def noted(steps: Awaiting[Any], do: Callable[[], Any]) -> Any:
+        asked.append(do.__qualname__)
+        return await ask_there(steps, do)
+
+    monkeypatch.setattr(Awaiting, "ask", noted)
+    return asked
+
+
+def test_hops(hops: list[str]) -> None:
+    """One for a hit, two for an old result, and for a fill one more for what it holds, and for storing it."""
+
+    async def compute() -> int:
+        return 1
+
+    def read() -> tuple[Outcome, int]:
+        hops.clear()
+        return async_to_sync(aask)(compute, grace=60, **NAMED).outcome, len(hops)
+
+    # The look, whether locks are held, the lease, the bytes, the entry
+    assert read() == (Outcome.FILL, 5)
+    assert read() == (Outcome.HIT, 1)
+    names.invalidate_name("f()")
+    taken = lease()
+    assert read() == (Outcome.STALE, 2)
+    current_store().release(key_of(computation()), taken)
+    # The look, the lease, the bytes, the entry
+    assert read() == (Outcome.FILL, 4)

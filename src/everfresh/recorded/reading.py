@@ -131,12 +131,15 @@ class _Reading:
         return Dependencies.of([*self.computation.also, *clauses_of(own_tags(self.computation))])
 
     async def answer(self, *, fresh: bool) -> Answer[Any]:
-        if reason := await self.steps.ask(reason_to_bypass):
-            return Answer(await self.steps.compute(), Outcome.BYPASS, reason)
+        # One step for both: where it is awaited, each is a way to another thread and back.
+        first: Callable[[], Any] = self._begin if fresh else self._stored
         try:
+            reason, found = await self.steps.ask(lambda: _unless_bypassed(first))
+            if reason:
+                return Answer(await self.steps.compute(), Outcome.BYPASS, reason)
             if fresh:
-                return await self._compute(await self.steps.ask(self._begin), whatever=True)
-            return await self._current() or await self._missing()
+                return await self._compute(found, whatever=True)
+            return await self._served(found) or await self._missing()
         except BaseException:
             self._is_given_up = True
             if self._lease is not None:
@@ -144,8 +147,11 @@ class _Reading:
             raise
 
     async def _current(self) -> Answer[Any] | None:
-        """What is stored, if it may be served; computed anew by us where that is our turn."""
-        stored = await self.steps.ask(self._stored)
+        """What is stored now, if it may be served."""
+        return await self._served(await self.steps.ask(self._stored))
+
+    async def _served(self, stored: Stored | None) -> Answer[Any] | None:
+        """What is *stored*, if it may be served; computed anew by us where that is our turn."""
         if stored is None:
             return None
         is_current = stored.is_current(self.computation)
@@ -391,6 +397,13 @@ def _reason_not_to_store(recorded: Recording, computation: Computation) -> str:
     if dependencies.stale([recorded.versions[name] is None for name in dependencies.names]):
         return "a writer is about to commit"
     return ""
+
+
+def _unless_bypassed(do: Callable[[], Any]) -> tuple[str, Any]:
+    """Why it is to be bypassed, or what *do* gives."""
+    if reason := reason_to_bypass():
+        return reason, None
+    return "", do()
 
 
 def _holds_locks() -> bool:
