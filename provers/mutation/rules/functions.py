@@ -166,6 +166,20 @@ MUTANTS = [
         tests=GRACE,
     ),
     Mutant(
+        rule="the lease that a task was handed is given back where nothing is stored",
+        file="recorded/reading.py",
+        old="                if self._lease is not None:\n                    await",
+        new="                if False:\n                    await",
+        tests="tests/functions/test_tasks.py",
+    ),
+    Mutant(
+        rule="a task gives back the lease that it was handed",
+        file="functions/refreshing.py",
+        old="    face.recompute((tuple(args), kwargs), lease)",
+        new="    face.recompute((tuple(args), kwargs), None)",
+        tests="tests/functions/test_tasks.py",
+    ),
+    Mutant(
         rule="what is computed from an old answer of a query is not kept",
         file="reading/one.py",
         old="            recording.moved = True",

@@ -60,24 +60,27 @@ _warned: set[str] = set()
 """What was warned of: once is enough."""
 
 
-def read_recorded(computation: Computation, compute: Callable[[], T], *, fresh: bool = False) -> Answer[T]:
+def read_recorded(
+    computation: Computation, compute: Callable[[], T], *, fresh: bool = False, lease: bytes | None = None
+) -> Answer[T]:
     """What *compute* returns, from the cache where that is the same as computing it now.
 
     Args:
         computation: names it.
         compute: called at most once.
         fresh: compute and store it anew, whatever is stored.
+        lease: that its ``refresh_later`` was given, to be given back. With *fresh* only.
     """
-    answer = run(_Reading(computation, Blocking(compute)).answer(fresh=fresh))
+    answer = run(_Reading(computation, Blocking(compute), lease).answer(fresh=fresh))
     emit(Read(answer.outcome, answer.reason, computation.label))
     return answer
 
 
 async def aread_recorded(
-    computation: Computation, compute: Callable[[], Awaitable[T]], *, fresh: bool = False
+    computation: Computation, compute: Callable[[], Awaitable[T]], *, fresh: bool = False, lease: bytes | None = None
 ) -> Answer[T]:
     """See `read_recorded`; *compute* is awaited."""
-    answer = await _Reading(computation, Awaiting(compute)).answer(fresh=fresh)
+    answer = await _Reading(computation, Awaiting(compute), lease).answer(fresh=fresh)
     emit(Read(answer.outcome, answer.reason, computation.label))
     return answer
 
@@ -112,14 +115,14 @@ def reason_to_bypass() -> str:
 class _Reading:
     """One read of one computation."""
 
-    def __init__(self, computation: Computation, steps: Steps[Any]) -> None:
+    def __init__(self, computation: Computation, steps: Steps[Any], lease: bytes | None) -> None:
         self.computation = computation
         self.steps = steps
         self.key = f"{computation.key}{databases()}"
         self._looked = 0.0
         self._seen: Stored | None = None
         self._is_enrolled = not computation.name
-        self._lease: bytes | None = None
+        self._lease = lease
         self._is_given_up = False
         """Was the task cancelled? Whatever its steps still get in their threads, they are to give back."""
         self.unsuited = ""
@@ -136,6 +139,8 @@ class _Reading:
         try:
             reason, found = await self.steps.ask(lambda: _unless_bypassed(first))
             if reason:
+                if self._lease is not None:
+                    await self.steps.ask(self._give_back)
                 return Answer(await self.steps.compute(), Outcome.BYPASS, reason)
             if fresh:
                 return await self._compute(found, whatever=True)
@@ -301,8 +306,12 @@ class _Reading:
         # computed from before would be stored as current.
         if not self._is_listed and not self._enroll():
             # Nobody could find it by its name, so it is not to be stored, and nobody is to be waited for.
+            self._give_back()
             return replace(self._versions(), is_down=True)
         begun = current_store().begin_fill(self.key, self._before, settings().limits.lease_seconds)
+        if begun.lease is None and not begun.is_down:
+            # The one that was handed to us is held still, as a rule by us.
+            begun = replace(begun, lease=self._lease)
         self._lease = begun.lease
         return begun
 
