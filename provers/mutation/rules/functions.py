@@ -21,6 +21,20 @@ MUTANTS = [
         tests=RECORDED,
     ),
     Mutant(
+        rule="a tag that moved and did no harm gets a version in a recording, for a list of rows too",
+        file="reading/many.py",
+        old="            note_hit(self._store, wanted, versions)",
+        new="            note(wanted, versions)",
+        tests=RECORDED,
+    ),
+    Mutant(
+        rule="a tag that moved gets a version only where it did no harm until then",
+        file="reading/entries.py",
+        old="    return versions if stale(moved) else now",
+        new="    return now",
+        tests=RECORDED,
+    ),
+    Mutant(
         rule="what stands for a table's rows is of before they were read",
         file="reading/entries.py",
         old="        recording.note([frozenset({frozenset({name})}) for name in names], (), timeout)",
