@@ -19,10 +19,11 @@ from everfresh.conf import settings
 from everfresh.events import Outcome
 from everfresh.queries.terms import any_write
 from everfresh.reading import Answer
-from everfresh.recording import recording
+from everfresh.recorded.reading import _reason_not_to_store
+from everfresh.recording import Recording, recording
 from everfresh.stores import GuardedStore
 from tests.conftest import Elsewhere
-from tests.functions.computing import ask
+from tests.functions.computing import ask, computation
 from tests.library.models import Author, Book, Publisher
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -246,6 +247,23 @@ def test_untracked_read(
         for _ in range(2):
             assert ask(function, label=f"{namespace}()").outcome is Outcome.MISS
     assert caplog.text.count(f"{namespace}() is not cached") == 1
+
+
+def test_warnings_do_not_grow_without_end(caplog: pytest.LogCaptureFixture) -> None:
+    """What was warned of long ago is forgotten: without a label, there is one for each key."""
+    recorded = Recording(untracked=["raw SQL"])
+
+    def warned(number: int) -> int:
+        key = f"untracked {number}"
+        _reason_not_to_store(recorded, computation(key))
+        return caplog.text.count(f"{computation(key).key} is not cached")
+
+    with caplog.at_level(logging.WARNING, "everfresh"):
+        assert warned(0) == warned(0) == 1
+        for number in range(1, 2_000):
+            warned(number)
+            caplog.clear()
+        assert warned(0) == 1
 
 
 def test_declared_dependency(author: Author) -> None:

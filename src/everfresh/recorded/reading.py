@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from django.db import connections
 
 from everfresh import ages
+from everfresh.bounded import Bounded
 from everfresh.conf import settings
 from everfresh.events import Outcome, Read, emit
 from everfresh.journal import journal_of
@@ -56,7 +57,7 @@ _FRESH_LOOK_SECONDS = 0.02
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.005, 0.1
 """Between two looks for what another process computes."""
 
-_warned: set[str] = set()
+_warned: Bounded[str, bool] = Bounded(1_024)
 """What was warned of: once is enough."""
 
 
@@ -387,8 +388,8 @@ def _reason_not_to_store(recorded: Recording, computation: Computation) -> str:
         return recorded.refused
     if recorded.untracked:
         label = computation.label or computation.key
-        if label not in _warned:
-            _warned.add(label)
+        if not _warned.get(label):
+            _warned[label] = True
             logger.warning(
                 "%s is not cached: nobody can tell which writes would change what it read by %s. "
                 "Declare the tables with depends_on.",
