@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import random
 from typing import Generic, TypeVar
@@ -20,7 +20,7 @@ from everfresh.signals import stale_answer
 from everfresh.stores import NO_KEY, Store, current_store
 from everfresh.tags import Table
 
-__all__ = ["Answer", "Body", "Wanted", "note", "note_hit", "pack", "reason_not_to_store", "valid", "verify"]
+__all__ = ["Answer", "Body", "Wanted", "note", "note_hit", "pack", "reason_not_to_store", "settled", "valid", "verify"]
 
 T = TypeVar("T")
 
@@ -91,17 +91,34 @@ def note(wanted: Wanted, versions: tuple[bytes | None, ...]) -> None:
 
 
 def note_hit(store: Store, wanted: Wanted, versions: tuple[bytes | None, ...]) -> None:
-    """Tell whoever records of an answer that was valid under these *versions*.
-
-    A tag may have moved without making it stale, and has no version then. Other reads of the recording would give it
-    one, and the recording would have seen two. So it gets one now, which is as good as before where nothing touched the
-    answer in between.
-    """
+    """Tell whoever records of an answer that was valid under these *versions*."""
     if None in versions and current_recording() is not None:
-        settled = store.begin_fill(NO_KEY, wanted.names, 0).versions
-        if not wanted.clauses.stale_between(versions, settled):
-            versions = settled
+        versions = settled(store, wanted.names, versions, wanted.clauses.stale)
     note(wanted, versions)
+
+
+def settled(
+    store: Store,
+    names: Sequence[str],
+    versions: tuple[bytes | None, ...],
+    stale: Callable[[Sequence[bool]], bool],
+) -> tuple[bytes | None, ...]:
+    """The *versions* of a hit, with one for each tag that moved and did not make it stale.
+
+    Such a tag has none. Other reads of the recording would give it one, and the recording would have seen two. So it
+    gets one now, which is as good as before where nothing touched the answer in between.
+
+    Args:
+        store: where it was found.
+        names: of its tags.
+        versions: under which it was valid.
+        stale: is it stale, when for each of *names* is told whether it moved?
+    """
+    if None not in versions:
+        return versions
+    now = store.begin_fill(NO_KEY, names, 0).versions
+    moved = [was is None or was != is_now for was, is_now in zip(versions, now, strict=True)]
+    return versions if stale(moved) else now
 
 
 def _note_tables(recording: Recording, wanted: Wanted, timeout: float | None) -> bool:
