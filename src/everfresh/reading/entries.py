@@ -27,6 +27,10 @@ T = TypeVar("T")
 log = logging.getLogger("everfresh")
 
 
+def _never(_value: object) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Body(Generic[T]):
     """How the answers of one kind become bytes and come back."""
@@ -39,6 +43,9 @@ class Body(Generic[T]):
 
     same: Callable[[T, T], bool] = operator.eq
     """Are two answers the same? Rows may come in any order that the query leaves open."""
+
+    is_frozen: Callable[[T], bool] = _never
+    """Can nobody change this answer, so that all who ask may be given the same one?"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +62,9 @@ class Wanted:
 
     grace: float | None = None
     """Seconds for which it may be served when it is old, while another reader asks the database; ``None``: never."""
+
+    near: bool = False
+    """May this process keep a copy?"""
 
     is_exact: bool = True
     """Is it to be what the database would answer now? Not where ``expire_on`` lets it be older."""

@@ -53,7 +53,8 @@ class Moment:
             Moved: when something read before is no longer so.
         """
         names = self._names(wanted)
-        seen = self._store.read_many([each.key for each in wanted], names)
+        near = all(each.near for each in wanted)
+        seen = self._store.read_many([each.key for each in wanted], names, near=near)
         live = dict(zip(names, seen.versions, strict=True))
         self._check(live)
         self._is_settled = True
