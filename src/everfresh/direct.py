@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
-from weakref import ref
 
 from django.core.exceptions import FieldDoesNotExist
 from django.core.signals import setting_changed
@@ -206,12 +205,10 @@ def _instance(
             f"get() returned more than one {model._meta.object_name} -- it returned "
             f"{len(answer.value) if len(answer.value) < MAX_GET_RESULTS else f'more than {MAX_GET_RESULTS - 1}'}!"
         )
-    made: Any = road.hydrator.instance(model, answer.value[0], using, fetch_mode)
-    if getattr(fetch_mode, "track_peers", False):
-        made._state.peers = [ref(made)]
+    [made] = road.hydrator.instances(model, answer.value, using, fetch_mode)
     if settings().from_cache:
-        made.from_cache = answer.from_cache
-    return made  # type: ignore[no-any-return]
+        made.from_cache = answer.from_cache  # type: ignore[attr-defined]
+    return made
 
 
 # Roads
@@ -239,7 +236,8 @@ def _new_road(model: type[Model], name: str, connection: BaseDatabaseWrapper) ->
         family = family_of(model, connection.alias, field)
     except Uncacheable:
         return None
-    return _Road(family, kind, RowHydrator(family.compiler()))
+    hydrator = RowHydrator.of(family.compiler())
+    return None if hydrator is None else _Road(family, kind, hydrator)
 
 
 _REMEMBERED = 1_024

@@ -137,8 +137,8 @@ def cache(
         depends_on: models, or labels such as ``"app.Model"``, of which any write ends the answer, though the query
             reads nothing of them.
 
-    What is left out of ``grace``, ``rows``, ``near``, ``key``, ``key_prefix``, ``expire_on`` and ``depends_on`` stays as
-    an earlier call or the manager said.
+    What is left out of ``grace``, ``rows``, ``near``, ``key``, ``key_prefix``, ``expire_on`` and ``depends_on`` stays
+    as an earlier call or the manager said.
 
     Raises:
         FieldError: for a path that leads to no field.

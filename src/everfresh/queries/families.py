@@ -165,7 +165,7 @@ def family_of(model: type[Model], using: str, field: Field[Any, Any] | None = No
         if len(found.free) != 1:
             raise Uncacheable(f"{key} has no tags")
         outline = derive(detached(query), using, (), found.slots)
-        family = _families[place] = Family(concrete, key, using, found.shape, outline)
+        family = _families[place] = Family(concrete, key, using, found.shape(), outline)
     return family
 
 

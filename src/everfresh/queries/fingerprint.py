@@ -29,6 +29,7 @@ from django.utils.functional import Promise
 from django.utils.safestring import SafeString
 from django.utils.tree import Node
 
+from everfresh.bounded import Bounded
 from everfresh.exceptions import Uncacheable, Unencodable
 from everfresh.keys import digest, encode
 from everfresh.queries.classes import class_path, path_bytes
@@ -72,14 +73,27 @@ class Fingerprint:
     identity: str
     """22 characters that two queries share only when they compile to the same SQL and parameters."""
 
-    shape: str
-    """22 characters that two queries share only when they differ in nothing but free values."""
+    _walk: _Walk
 
-    free: tuple[Values, ...]
-    """The free values, in the order of the walk."""
+    @property
+    def free(self) -> tuple[Values, ...]:
+        """The free values, in the order of the walk."""
+        return tuple([values for _, _, _, values in self._walk.holes])
 
-    slots: Mapping[int, int]
-    """Of each lookup that has free values, by its id, which of *free* they are."""
+    @property
+    def slots(self) -> Mapping[int, int]:
+        """Of each lookup that has free values, by its id, which of *free* they are."""
+        return {lookup: slot for slot, (_, _, lookup, _) in enumerate(self._walk.holes)}
+
+    def shape(self) -> str:
+        """22 characters that two queries share only when they differ in nothing but free values."""
+        if not self._walk.holes:
+            return self.identity
+        out = self._walk.out.copy()
+        for start, end, _, values in reversed(self._walk.holes):
+            # Their classes stay: an integer is compared otherwise than a text.
+            out[start:end] = [b"<?", *sorted({path_bytes(type(value)) for value in values})]
+        return digest(b"".join(out))
 
 
 def fingerprint(query: Query, *extra: object) -> Fingerprint:
@@ -101,16 +115,7 @@ def fingerprint(query: Query, *extra: object) -> Fingerprint:
             walk.out.append(encode(timezone.get_current_timezone()))
     except Unencodable as error:
         raise Uncacheable(f"it holds {error}, which has no stable bytes") from None
-    identity = digest(b"".join(walk.out))
-    for start, end, _, values in reversed(walk.holes):
-        # Their classes stay: an integer is compared otherwise than a text.
-        walk.out[start:end] = [b"<?", *sorted({path_bytes(type(value)) for value in values})]
-    return Fingerprint(
-        identity=identity,
-        shape=digest(b"".join(walk.out)) if walk.holes else identity,
-        free=tuple(values for _, _, _, values in walk.holes),
-        slots={lookup: slot for slot, (_, _, lookup, _) in enumerate(walk.holes)},
-    )
+    return Fingerprint(digest(b"".join(walk.out)), walk)
 
 
 class _Walk:
@@ -145,8 +150,8 @@ def _lazy(walk: _Walk, value: Any, depth: int) -> None:
 def _sequence(walk: _Walk, value: Any, depth: int) -> None:
     _open(walk, b"<S", value, depth)
     for item in value:
-        if type(item) in _SCALARS:
-            walk.out.append(encode(item))
+        if type(item) is str:
+            walk.out.append(_words.get(item) or _word(item))
         else:
             _WALKERS[type(item)](walk, item, depth + 1)
 
@@ -154,7 +159,10 @@ def _sequence(walk: _Walk, value: Any, depth: int) -> None:
 def _mapping(walk: _Walk, value: Mapping[Any, Any], depth: int) -> None:
     _open(walk, b"<M", value, depth)
     for key, item in value.items():
-        _WALKERS[type(key)](walk, key, depth + 1)
+        if type(key) is str:
+            walk.out.append(_words.get(key) or _word(key))
+        else:
+            _WALKERS[type(key)](walk, key, depth + 1)
         _WALKERS[type(item)](walk, item, depth + 1)
 
 
@@ -172,7 +180,27 @@ def _unordered(walk: _Walk, value: Any, depth: int) -> None:
 def _open(walk: _Walk, mark: bytes, value: Any, depth: int) -> None:
     if depth > _DEPTH:
         raise Uncacheable("it is nested too deep")
-    walk.out.append(b"%b%b%d:" % (mark, path_bytes(type(value)), len(value)))
+    place = mark, type(value), len(value)
+    head = _heads.get(place)
+    if head is None:
+        head = _heads[place] = b"%b%b%d:" % (mark, path_bytes(type(value)), len(value))
+    walk.out.append(head)
+
+
+_heads: Bounded[tuple[bytes, type, int], bytes] = Bounded(1_024)
+"""The bytes that open containers of one class and length."""
+
+_words: Bounded[str, bytes] = Bounded(4_096)
+"""The bytes of short texts: a project's queries name the same tables and columns over and over."""
+
+_LONGEST_WORD = 63
+
+
+def _word(text: str) -> bytes:
+    found = encode(text)
+    if len(text) <= _LONGEST_WORD:
+        _words[text] = found
+    return found
 
 
 def _range(walk: _Walk, value: Any, depth: int) -> None:
@@ -249,10 +277,17 @@ def _structure(walk: _Walk, value: Any, depth: int, free: Values | None = None) 
         out.append(written)
         item = held[name]
         start = len(out)
-        if type(item) in _SCALARS:
+        of = type(item)
+        if of is str:
+            out.append(_words.get(item) or _word(item))
+        elif of in _CONSTANTS:
+            out.append(_CONSTANTS[of][item])
+        elif of is int:
             out.append(encode(item))
+        elif of in _EMPTY and not item:
+            out.append(_EMPTY[of])
         else:
-            _WALKERS[type(item)](walk, item, depth)
+            _WALKERS[of](walk, item, depth)
         if free is not None and name == "rhs":
             walk.holes.append((start, len(out), id(value), free))
 
@@ -349,8 +384,21 @@ class _Walkers(dict[type, Walker]):
 
 
 _WALKERS = _Walkers({list: _sequence, tuple: _sequence, dict: _mapping, set: _unordered, frozenset: _unordered})
-_SCALARS = frozenset({str, int, bool, type(None)})
-"""The most frequent plain values, told apart without a call."""
+_CONSTANTS: Mapping[type, Mapping[Any, bytes]] = {
+    bool: {value: encode(value) for value in (False, True)},
+    type(None): {None: encode(None)},
+}
+"""By class: the bytes of all its values. Most of what a query holds is nothing."""
+
+
+def _nothing(kind: type) -> bytes:
+    walk = _Walk()
+    _WALKERS[kind](walk, kind(), 0)
+    return b"".join(walk.out)
+
+
+_EMPTY = {kind: _nothing(kind) for kind in (dict, frozenset, list, set, tuple)}
+"""By class: the bytes of an empty one."""
 
 
 @cache

@@ -45,8 +45,8 @@ class Plan:
     """What the query has in common with all that differ from it in free values only."""
 
 
-_memory = Bounded[str, Clauses | _Refused](_REMEMBERED)
-"""By identity."""
+_memory = Bounded[str, tuple[Clauses | _Refused, str]](_REMEMBERED)
+"""By identity: the clauses, and the shape."""
 
 _outlines = Bounded[str, Outline](_REMEMBERED)
 """By shape."""
@@ -83,12 +83,14 @@ def plan(
     _refuse_modes(query, using)
     view = logical_database(using), point_of_view(using)
     found = fingerprint(query, form, *view, dict(aggregates or {}), *watch.extra(), *terms.extra())
-    clauses = _memory.get(found.identity)
-    if clauses is None:
-        clauses = _clauses(found, query, using, form, aggregates or {}, watch)
-        if isinstance(clauses, Clauses):
-            clauses = terms.applied(clauses, query.get_meta().model, using)
-        _memory[found.identity] = clauses
+    known = _memory.get(found.identity)
+    if known is None:
+        shape = found.shape()
+        derived = _clauses(found, shape, query, using, form, aggregates or {}, watch)
+        if isinstance(derived, Clauses):
+            derived = terms.applied(derived, query.get_meta().model, using)
+        known = _memory[found.identity] = derived, shape
+    clauses, shape = known
     if isinstance(clauses, _Refused):
         raise Uncacheable(clauses.reason)
     wanted = Wanted(
@@ -101,7 +103,7 @@ def plan(
         near=near,
         is_exact=terms.is_exact,
     )
-    return Plan(wanted, found.shape)
+    return Plan(wanted, shape)
 
 
 def _refuse_modes(query: Query, using: str) -> None:
@@ -115,13 +117,14 @@ def _refuse_modes(query: Query, using: str) -> None:
 
 def _clauses(
     found: Fingerprint,
+    shape: str,
     query: Query,
     using: str,
     form: str,
     aggregates: Mapping[str, BaseExpression],
     watch: Watch,
 ) -> Clauses | _Refused:
-    outline = _outlines.get(found.shape)
+    outline = _outlines.get(shape)
     if outline is None or any(map(is_relative, chain.from_iterable(found.free))):
         try:
             asked, resolved = _FORMS.get(form, _rows)(query, aggregates)
@@ -134,7 +137,7 @@ def _clauses(
             # the connection's failure.
             raise Uncacheable(f"Django cannot compile it: {error!r}") from error
         if outline.is_shared:
-            _outlines[found.shape] = outline
+            _outlines[shape] = outline
     return outline.clauses(found.free)
 
 

@@ -2,7 +2,8 @@
 
 A queryset turns rows into instances, dicts or tuples in its iterable class, which asks the query for a compiler and the
 compiler for rows. Handing it a compiler that already has them means that hits and misses build their results by the
-same code as Django's, whatever its version and whoever wrote the iterable class.
+same code as Django's, whatever its version and whoever wrote the iterable class. Lists of plain instances, which most
+lists are, are made the short way (:mod:`everfresh.queries.hydration`).
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from typing import Any
 
 from django.db import connections
 from django.db.models import QuerySet
+from django.db.models.query import ModelIterable
 from django.db.models.sql import Query
 from django.db.models.sql.compiler import SQLCompiler
 
 from everfresh.bounded import Bounded
-from everfresh.queries.hydration import hydrating
+from everfresh.queries.hydration import RowHydrator, hydrating, may_be_made
 
 __all__ = ["Rows", "compiler_of", "detached", "query_rows", "replay"]
 
@@ -45,9 +47,13 @@ def replay(queryset: QuerySet[Any], rows: Callable[[], Rows], shape: str) -> lis
         shape: queries of one shape select the same columns and convert them in the same way.
     """
     compiler = compiler_of(queryset, shape)
+    asked: Any = queryset
+    if asked._iterable_class is ModelIterable and not asked._known_related_objects and may_be_made(asked.model):
+        hydrator = RowHydrator.of(compiler)
+        if hydrator is not None:
+            return hydrator.instances(asked.model, rows(), asked.db, getattr(asked, "_fetch_mode", None))
     stand_in = _QuerySet(queryset, _Query(queryset.query, _Compiler(compiler, rows)))
-    iterable: Any = queryset._iterable_class
-    return list(iterable(stand_in))
+    return list(asked._iterable_class(stand_in))
 
 
 def compiler_of(queryset: QuerySet[Any], shape: str) -> SQLCompiler:
