@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis as client
-from redis.connection import Connection
 
 from everfresh.stores import GuardedStore, near, pushes
 from everfresh.stores.base import NO_KEY, NOT_DECODED
@@ -16,24 +15,12 @@ from everfresh.stores.near import NearStore
 from everfresh.stores.redis import RedisStore
 from everfresh.testing import StoreContract
 from tests import servers
+from tests.stores.nearby import ENTRY, TAGS, CountingConnection, connected, exchanges, hold, something_comes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from everfresh.stores import Snapshot, Snapshots, Store
-
-TAGS = ("one", "two")
-ENTRY = b"entry"
-
-
-class CountingConnection(Connection):
-    """Counts what it writes to the socket in one go."""
-
-    requests = 0
-
-    def send_packed_command(self, command: Any, check_health: bool = True) -> None:
-        type(self).requests += 1
-        super().send_packed_command(command, check_health)
 
 
 class AlwaysNear(NearStore):
@@ -79,70 +66,9 @@ class TestNearContract(StoreContract):
 
 
 @pytest.fixture
-def server() -> Iterator[servers.RedisServer]:
-    """A Redis that the test may mistreat."""
-    with servers.redis_server() as server:
-        yield server
-
-
-@pytest.fixture
-def opened(server: servers.RedisServer) -> Iterator[Callable[..., NearStore]]:
-    """Makes stores on it, with a short time-out."""
-    made: list[NearStore] = []
-
-    def make(**options: Any) -> NearStore:
-        store = RedisStore.from_url(server.url, timeout_seconds=0.5, connection_class=CountingConnection)
-        made.append(NearStore(store, **options))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
-
-
-@pytest.fixture
-def store(opened: Callable[..., NearStore]) -> NearStore:
+def store(near_store: NearStore) -> NearStore:
     """The reader's store, with an open connection."""
-    return connected(opened())
-
-
-@pytest.fixture
-def other(server: servers.RedisServer) -> Iterator[RedisStore]:
-    """Another process's store."""
-    store = RedisStore.from_url(server.url)
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def direct(server: servers.RedisServer) -> Iterator[client.Redis]:
-    """A client of no store."""
-    with client.Redis.from_url(server.url) as direct:
-        yield direct
-
-
-def connected(store: NearStore) -> NearStore:
-    """*store*, after its first near read."""
-    store.read("nothing", (), near=True)
-    assert store._pushes is not None
-    return store
-
-
-def hold(store: NearStore, key: str = "key", tags: Sequence[str] = TAGS, entry: bytes = ENTRY) -> Snapshot:
-    """The copy of an entry, which is stored first."""
-    store.begin_fill(key, tags, 0)
-    store.fill(key, entry, b"", None)
-    store.read(key, tags, near=True)
-    held = store.peek(key, tags)
-    assert held is not None
-    return held
-
-
-def exchanges(work: Callable[[], object]) -> int:
-    """How often *work* writes to a server."""
-    before = CountingConnection.requests
-    work()
-    return CountingConnection.requests - before
+    return near_store
 
 
 class TestCopies:
@@ -285,6 +211,7 @@ class TestChanges:
         hold(store)
         hold(store, "other", ("three",))
         direct.execute_command(command)
+        something_comes(store)  # behind the answer, which for a write comes behind it
 
         assert store.peek("key", TAGS) is None
         assert store.peek("other", ("three",)) is None
