@@ -45,6 +45,11 @@ def network(server: servers.RedisServer) -> Iterator[Network]:
     network.close()
 
 
+def beginning(store: NearStore) -> str:
+    """Of the names of all keys on the store's server."""
+    return store.store.beginning(store.store.incarnation)
+
+
 class TestLost:
     def test_killed(self, near_store: NearStore, other: RedisStore, direct: client.Redis, clock: Clock) -> None:
         """When the server closes the connection, all copies go, reads ask the server, and a new one is opened."""
@@ -94,7 +99,7 @@ class TestLost:
         """A process that does not read for long costs the server no more than its limit, and then begins anew."""
         hold(near_store)
         direct.config_set("client-output-buffer-limit", "pubsub 100000 0 0")
-        name = near_store._beginning + "t{" + "x" * 100_000
+        name = beginning(near_store) + "t{" + "x" * 100_000
         for _ in range(1000):
             direct.set(name, "", px=1)
             if not direct.client_list(_type="pubsub"):
@@ -121,7 +126,7 @@ class TestLost:
     def test_foreign_names(self, near_store: NearStore, direct: client.Redis, name: str) -> None:
         """A key of somebody else's with a line end in its name, under our prefix: everything begins anew."""
         hold(near_store)
-        direct.set(f"{near_store._beginning}t{{{name}}}", "")
+        direct.set(f"{beginning(near_store)}t{{{name}}}", "")
 
         assert near_store.peek("key", TAGS) is None
         assert near_store._pushes is None
@@ -131,7 +136,7 @@ class TestLost:
         hold(near_store)
         other.mark(TAGS, "writer", 30)
 
-        def interrupt(_: object) -> None:
+        def interrupt(*_: object) -> None:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
