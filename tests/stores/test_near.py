@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis as client
-from redis.connection import Connection
 
 from everfresh.stores import GuardedStore, near, pushes
 from everfresh.stores.base import NO_KEY, NOT_DECODED
@@ -16,24 +15,22 @@ from everfresh.stores.near import NearStore
 from everfresh.stores.redis import RedisStore
 from everfresh.testing import StoreContract
 from tests import servers
+from tests.stores.nearby import (
+    ENTRY,
+    TAGS,
+    CountingConnection,
+    Network,
+    connected,
+    exchanges,
+    hold,
+    settle,
+    something_comes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from everfresh.stores import Snapshot, Snapshots, Store
-
-TAGS = ("one", "two")
-ENTRY = b"entry"
-
-
-class CountingConnection(Connection):
-    """Counts what it writes to the socket in one go."""
-
-    requests = 0
-
-    def send_packed_command(self, command: Any, check_health: bool = True) -> None:
-        type(self).requests += 1
-        super().send_packed_command(command, check_health)
 
 
 class AlwaysNear(NearStore):
@@ -42,8 +39,10 @@ class AlwaysNear(NearStore):
     def read(self, key: str, tags: Sequence[str], *, near: bool = True) -> Snapshot:
         return super().read(key, tags, near=True)
 
-    def read_many(self, keys: Sequence[str], tags: Sequence[str], *, near: bool = True) -> Snapshots:
-        return super().read_many(keys, tags, near=True)
+    def read_many(
+        self, keys: Sequence[str], tags: Sequence[str], *, near: bool = True, own: Sequence[tuple[str, ...]] = ()
+    ) -> Snapshots:
+        return super().read_many(keys, tags, near=True, own=[tuple(tags)] * len(keys))
 
 
 class TestNearContract(StoreContract):
@@ -79,70 +78,9 @@ class TestNearContract(StoreContract):
 
 
 @pytest.fixture
-def server() -> Iterator[servers.RedisServer]:
-    """A Redis that the test may mistreat."""
-    with servers.redis_server() as server:
-        yield server
-
-
-@pytest.fixture
-def opened(server: servers.RedisServer) -> Iterator[Callable[..., NearStore]]:
-    """Makes stores on it, with a short time-out."""
-    made: list[NearStore] = []
-
-    def make(**options: Any) -> NearStore:
-        store = RedisStore.from_url(server.url, timeout_seconds=0.5, connection_class=CountingConnection)
-        made.append(NearStore(store, **options))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
-
-
-@pytest.fixture
-def store(opened: Callable[..., NearStore]) -> NearStore:
+def store(near_store: NearStore) -> NearStore:
     """The reader's store, with an open connection."""
-    return connected(opened())
-
-
-@pytest.fixture
-def other(server: servers.RedisServer) -> Iterator[RedisStore]:
-    """Another process's store."""
-    store = RedisStore.from_url(server.url)
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def direct(server: servers.RedisServer) -> Iterator[client.Redis]:
-    """A client of no store."""
-    with client.Redis.from_url(server.url) as direct:
-        yield direct
-
-
-def connected(store: NearStore) -> NearStore:
-    """*store*, after its first near read."""
-    store.read("nothing", (), near=True)
-    assert store._pushes is not None
-    return store
-
-
-def hold(store: NearStore, key: str = "key", tags: Sequence[str] = TAGS, entry: bytes = ENTRY) -> Snapshot:
-    """The copy of an entry, which is stored first."""
-    store.begin_fill(key, tags, 0)
-    store.fill(key, entry, b"", None)
-    store.read(key, tags, near=True)
-    held = store.peek(key, tags)
-    assert held is not None
-    return held
-
-
-def exchanges(work: Callable[[], object]) -> int:
-    """How often *work* writes to a server."""
-    before = CountingConnection.requests
-    work()
-    return CountingConnection.requests - before
+    return near_store
 
 
 class TestCopies:
@@ -285,10 +223,109 @@ class TestChanges:
         hold(store)
         hold(store, "other", ("three",))
         direct.execute_command(command)
+        something_comes(store)  # behind the answer, which for a write comes behind it
 
         assert store.peek("key", TAGS) is None
         assert store.peek("other", ("three",)) is None
         assert hold(store)
+
+
+class TestMany:
+    """A list of entries is one look, at copies that held at one moment."""
+
+    KEYS = tuple(f"key{number}" for number in range(100))
+    OWN = tuple((f"tag{number}", "all") for number in range(100))
+    ALL = (*(tag for tag, _ in OWN), "all")
+
+    @pytest.fixture(autouse=True)
+    def stored(self, store: NearStore, other: RedisStore) -> None:
+        other.begin_fill("", self.ALL, 0)
+        other.fill_many({key: key.encode() for key in self.KEYS}, None)
+        store.store.look(self.KEYS, ())  # the server learns the script
+        settle(store)
+
+    def read(self, store: NearStore) -> Snapshots:
+        return store.read_many(self.KEYS, self.ALL, near=True, own=self.OWN)
+
+    def test_hit(self, store: NearStore) -> None:
+        """What copies show is what the server says, at no exchange; each of them serves a reader of one as well."""
+        assert exchanges(lambda: self.read(store)) == 1
+        one = store.peek("key7", ("tag7", "all"))
+        settle(store)
+
+        held: list[Snapshots] = []
+        assert exchanges(lambda: held.append(self.read(store))) == 0
+        assert held == [store.read_many(self.KEYS, self.ALL)]
+        assert exchanges(lambda: store.read_many(self.KEYS[3:5], self.ALL[4:], near=True)) == 0
+        assert one is not None
+        assert (one.entry, one.versions) == (b"key7", (held[0].versions[7], held[0].versions[100]))
+
+    def test_own_tags_unknown(self, store: NearStore) -> None:
+        """Who does not say which tags are whose leaves no copies, and is not told nonsense."""
+        for _ in range(2):
+            assert exchanges(lambda: store.read_many(self.KEYS, self.ALL, near=True)) == 1
+        store.read_many(self.KEYS, (), near=True, own=self.OWN)
+        assert store.peek("key7", ("tag7", "all")) is None
+
+    @pytest.mark.parametrize("missing", ["key", "tag", "copy"])
+    def test_not_all(self, store: NearStore, missing: str) -> None:
+        """When one thing is not held, the server is asked for all."""
+        self.read(store)
+        settle(store)
+        if missing == "copy":
+            store._kept.drop(["key7"], ())
+        keys = (*self.KEYS, "nothing") if missing == "key" else self.KEYS
+        tags = (*self.ALL, "nothing") if missing == "tag" else self.ALL
+
+        assert exchanges(lambda: store.read_many(keys, tags, near=True)) == 1
+
+    def test_change(self, store: NearStore, other: RedisStore) -> None:
+        """A change of one entry, or of one tag, is seen by the next look."""
+        self.read(store)
+        settle(store)
+        other.fill("key7", b"newer", b"", None)
+        assert self.read(store).entries[7] == b"newer"
+        settle(store)
+        assert exchanges(lambda: self.read(store)) == 0
+
+        other.mark(["tag7"], "writer", 30)
+
+        assert self.read(store).versions[7] is None
+
+    def test_end_of_lifetime(self, opened: Callable[..., NearStore], monkeypatch: pytest.MonkeyPatch) -> None:
+        """Each copy has the lifetime of its own entry."""
+        store = connected(opened(silence_seconds=1000.0))
+        store.fill_many({"key7": b"short"}, 60.0)
+        settle(store)
+        self.read(store)
+        settle(store)
+        assert exchanges(lambda: self.read(store)) == 0
+        begun = near.monotonic()
+        monkeypatch.setattr(near, "monotonic", lambda: begun + 61.0)
+
+        assert exchanges(lambda: store.read_many(self.KEYS[:7], self.ALL, near=True)) == 0
+        assert exchanges(lambda: self.read(store)) == 1
+
+    def test_one_moment(self, opened: Callable[..., NearStore], server: servers.RedisServer, other: RedisStore) -> None:
+        """A copy from after a change does not stand beside one from before it, whose push is late."""
+        network = Network(server.port)
+        store = connected(opened(network.url, silence_seconds=1000.0))
+        settle(store)
+        self.read(store)
+        settle(store)
+        assert exchanges(lambda: self.read(store)) == 0
+        assert store._pushes is not None
+        with network.stopped(store._pushes._sock):
+            other.done(["tag7", "tag8"], "writer")
+            other.begin_fill("", self.ALL, 0)
+            other.fill_many({"key7": b"newer", "key8": b"newer"}, None)
+            # As after an eviction here.
+            store._kept.drop(["key8"], ())
+            assert store.read("key8", ("tag8", "all"), near=True).entry == b"newer"
+            assert store.read("key7", ("tag7", "all"), near=True).entry == b"key7"
+
+            assert self.read(store).entries[7:9] == (b"newer", b"newer")
+        network.close()
 
 
 def broken(_: object) -> None:
@@ -305,8 +342,8 @@ class TestRaces:
         store.fill("key", ENTRY, b"", None)
         look = store.store.look
 
-        def slow(key: str, tags: Sequence[str]) -> Any:
-            seen = look(key, tags)
+        def slow(keys: Sequence[str], tags: Sequence[str]) -> Any:
+            seen = look(keys, tags)
             other.mark(TAGS[:1], "writer", 30)
             assert store.peek("another", ()) is None  # listens
             return seen
@@ -326,8 +363,8 @@ class TestRaces:
         store.fill("key", ENTRY, b"", None)
         look = store.store.look
 
-        def slow(key: str, tags: Sequence[str]) -> Any:
-            seen = look(key, tags)
+        def slow(keys: Sequence[str], tags: Sequence[str]) -> Any:
+            seen = look(keys, tags)
             other.mark(TAGS[:1], "writer", 30)
             return seen
 
@@ -344,8 +381,8 @@ class TestRaces:
         store.fill("key", ENTRY, b"", None)
         look = store.store.look
 
-        def slow(key: str, tags: Sequence[str]) -> Any:
-            seen = look(key, tags)
+        def slow(keys: Sequence[str], tags: Sequence[str]) -> Any:
+            seen = look(keys, tags)
             store.mark(TAGS[:1], "writer", 30)
             return seen
 
@@ -364,8 +401,8 @@ class TestRaces:
         store.fill("key", ENTRY, b"", None)
         look = store.store.look
 
-        def slow(key: str, tags: Sequence[str]) -> Any:
-            seen = look(key, tags)
+        def slow(keys: Sequence[str], tags: Sequence[str]) -> Any:
+            seen = look(keys, tags)
             other.mark(["else"], "writer", 30)
             store.peek("another", ())
             return seen
@@ -374,7 +411,7 @@ class TestRaces:
         store.read("key", TAGS, near=True)
 
         assert store.peek("key", TAGS) is not None
-        assert store._recent == {}
+        assert (store._recent_keys, store._recent_tags) == ({}, {})
 
     def test_more_changes_than_are_remembered(
         self, store: NearStore, other: RedisStore, monkeypatch: pytest.MonkeyPatch
@@ -385,8 +422,8 @@ class TestRaces:
         store.fill("key", ENTRY, b"", None)
         look = store.store.look
 
-        def slow(key: str, tags: Sequence[str]) -> Any:
-            seen = look(key, tags)
+        def slow(keys: Sequence[str], tags: Sequence[str]) -> Any:
+            seen = look(keys, tags)
             other.mark(TAGS[:1], "writer", 30)
             store.peek("another", ())
             other.mark([f"else{number}" for number in range(6)], "writer", 30)
@@ -408,10 +445,10 @@ class TestRaces:
         taken, go_on = threading.Event(), threading.Event()
         drop = store._kept.drop
 
-        def slow(names: Any) -> None:
+        def slow(*names: Any) -> None:
             taken.set()
             assert go_on.wait(10)
-            drop(names)
+            drop(*names)
 
         monkeypatch.setattr(store._kept, "drop", slow)
         other.mark(TAGS[:1], "writer", 30)

@@ -115,8 +115,13 @@ class Store(Protocol):
         """
         ...
 
-    def read_many(self, keys: Sequence[str], tags: Sequence[str], *, near: bool = False) -> Snapshots:
-        """Look at the entries of *keys* and the versions of *tags* in one round trip; *near* as in :meth:`read`."""
+    def read_many(
+        self, keys: Sequence[str], tags: Sequence[str], *, near: bool = False, own: Sequence[tuple[str, ...]] = ()
+    ) -> Snapshots:
+        """Look at the entries of *keys* and the versions of *tags* in one round trip; *near* as in :meth:`read`.
+
+        Copies are left only with *own*: the tags of each key, all of which stand in *tags*.
+        """
         ...
 
     def begin_fill(self, key: str, tags: Sequence[str], lease_seconds: float) -> Fill:

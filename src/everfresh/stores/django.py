@@ -43,7 +43,9 @@ class DjangoStore:
         snapshots = self.read_many([key], tags)
         return Snapshot(entry=snapshots.entries[0], versions=snapshots.versions)
 
-    def read_many(self, keys: Sequence[str], tags: Sequence[str], *, near: bool = False) -> Snapshots:
+    def read_many(
+        self, keys: Sequence[str], tags: Sequence[str], *, near: bool = False, own: Sequence[tuple[str, ...]] = ()
+    ) -> Snapshots:
         """Look at the entries of *keys* and the versions of *tags* in one ``get_many``."""
         found = self._cache.get_many([*map(_entry, keys), *map(_tag, tags)])
         entries = [found.get(_entry(key)) for key in keys]

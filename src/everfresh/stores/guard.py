@@ -93,11 +93,13 @@ class GuardedStore:
             return self._look(tags, lambda: self.store.read(key, tags, near=True), nothing)
         return self._look(tags, lambda: self.store.read(key, tags), nothing)
 
-    def read_many(self, keys: Sequence[str], tags: Sequence[str], *, near: bool = False) -> Snapshots:
+    def read_many(
+        self, keys: Sequence[str], tags: Sequence[str], *, near: bool = False, own: Sequence[tuple[str, ...]] = ()
+    ) -> Snapshots:
         """Look at the entries of *keys* and the versions of *tags*; nothing is known while the store is down."""
         nothing = Snapshots(entries=(None,) * len(keys), versions=(None,) * len(tags))
         if near and self._keeps_copies:
-            return self._look(tags, lambda: self.store.read_many(keys, tags, near=True), nothing)
+            return self._look(tags, lambda: self.store.read_many(keys, tags, near=True, own=own), nothing)
         return self._look(tags, lambda: self.store.read_many(keys, tags), nothing)
 
     def _look(self, tags: Sequence[str], ask: Callable[[], _Seen], nothing: _Seen) -> _Seen:

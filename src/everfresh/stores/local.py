@@ -49,7 +49,9 @@ class LocalStore:
         snapshots = self.read_many([key], tags)
         return Snapshot(entry=snapshots.entries[0], versions=snapshots.versions)
 
-    def read_many(self, keys: Sequence[str], tags: Sequence[str], *, near: bool = False) -> Snapshots:
+    def read_many(
+        self, keys: Sequence[str], tags: Sequence[str], *, near: bool = False, own: Sequence[tuple[str, ...]] = ()
+    ) -> Snapshots:
         """Look at the entries of *keys* and the versions of *tags*: one round trip of the store below, or none."""
         entries = tuple(map(self._entry, keys))
         local = [self._versions.get(tag) for tag in tags]

@@ -20,16 +20,16 @@ from typing import TYPE_CHECKING, Final
 
 from redis.exceptions import ResponseError
 
-from everfresh.stores.base import NO_KEY, Held, Snapshot
+from everfresh.stores.base import NO_KEY, Held, Snapshot, Snapshots
 from everfresh.stores.kept import MOST_HITS, Copy, Kept
 from everfresh.stores.pushes import Pushes
-from everfresh.stores.redis import entry_name, tag_name
+from everfresh.stores.redis import TAGS_PER_SCRIPT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from everfresh.stores.base import Fill, Snapshots
-    from everfresh.stores.redis import Look, RedisStore
+    from everfresh.stores.base import Fill
+    from everfresh.stores.redis import RedisStore
 
 __all__ = ["NearStore"]
 
@@ -43,6 +43,8 @@ PATIENCE_SECONDS: Final = 5.0
 
 MOST_RECENT: Final = 10_000
 """So many changes are remembered for readers who are under way."""
+
+_ENTRY: Final = ord("e")
 
 
 class NearStore:
@@ -65,23 +67,27 @@ class NearStore:
         """Held by whoever listens, and changes what is kept. Looking at a copy takes no lock."""
         self._opening = threading.Lock()
         self._kept = Kept(self._limit)
-        self._find = self._kept.find
+        self._find, self._find_mark = self._kept.find, self._kept.find_mark
         self._pushes: Pushes | None = None
         self._ready: Callable[[], object] = _always
         self._is_listening = False
         self._incarnation: str | None = None
-        self._beginning = ""
+        self._letter = 0
+        """Where in the server's name of a key stands what kind of key it is."""
         self._open_at = -inf
         self._has_failed = False
         self._calm_until = -inf
         """Before this moment nobody needs to think of pings."""
         self._proved = -inf
         """When the latest ping was sent that was answered: all that changed before it has arrived."""
+        self._newest = -inf
+        """When the latest copies were read that wait for a proof."""
         self._pinged: float | None = None
         """When the ping was sent that is not answered yet."""
         # What keeps a reader from leaving a copy that is older than a change it did not see: see `_keep`.
         self._clock = 0
-        self._recent: dict[bytes, int] = {}
+        self._recent_keys: dict[str, int] = {}
+        self._recent_tags: dict[str, int] = {}
         self._forgotten = 0
         self._asking = 0
 
@@ -93,14 +99,7 @@ class NearStore:
     def peek(self, key: str, tags: Sequence[str]) -> Snapshot | None:
         """The copy of what the server says of *key* and *tags* now, if there is one. Never waits for the server."""
         now = monotonic()
-        # In this order: who finds nothing to take, because another thread has just taken it and did not yet forget what
-        # it read there, must see that this one is listening, and wait for it.
-        if (
-            self._ready()
-            or self._is_listening
-            or now >= self._calm_until
-            or self._incarnation != self.store.incarnation
-        ) and not self._listen(now):
+        if not self._may_look(now):
             return None
         copy = self._find(key)
         if copy is None or (copy.tags != tags and copy.tags != tuple(tags)) or copy.until <= now:
@@ -109,16 +108,69 @@ class NearStore:
             copy.hits += 1  # a thread's may be lost, and nothing with it
         return copy.snapshot
 
+    def _may_look(self, now: float) -> bool:
+        """Is what is kept what the server says now, as far as one can hear?"""
+        # In this order: who finds nothing to take, because another thread has just taken it and did not yet forget what
+        # it read there, must see that this one is listening, and wait for it.
+        return (
+            not (
+                self._ready()
+                or self._is_listening
+                or now >= self._calm_until
+                or self._incarnation != self.store.incarnation
+            )
+        ) or self._listen(now)
+
     def read(self, key: str, tags: Sequence[str], *, near: bool = False) -> Snapshot:
         """Look at the entry of *key* and the versions of *tags*: at the copy, or in one round trip."""
         if not near or key == NO_KEY:
             return self.store.read(key, tags)
         held = self.peek(key, tags)
-        return self._look(key, tuple(tags)) if held is None else held
+        return self._look((key,), tags, (tuple(tags),))[1][0] if held is None else held
 
-    def read_many(self, keys: Sequence[str], tags: Sequence[str], *, near: bool = False) -> Snapshots:
-        """Look at the entries of *keys* and the versions of *tags* in one round trip."""
-        return self.store.read_many(keys, tags)
+    def read_many(
+        self, keys: Sequence[str], tags: Sequence[str], *, near: bool = False, own: Sequence[tuple[str, ...]] = ()
+    ) -> Snapshots:
+        """Look at the entries of *keys* and the versions of *tags*: at copies, if there are all, or in one round trip.
+
+        With *own*, the tags of each key (all of which stand in *tags*), a near look leaves copies.
+        """
+        if not near:
+            return self.store.read_many(keys, tags)
+        held = self._peek_many(keys, tags)
+        if held is not None:
+            return held
+        if len(own) != len(keys) or not 0 < len(keys) <= TAGS_PER_SCRIPT:
+            return self.store.read_many(keys, tags)
+        return self._look(keys, tags, own)[0]
+
+    def _peek_many(self, keys: Sequence[str], tags: Sequence[str]) -> Snapshots | None:
+        """The copies, if all of them held at one moment: the latest at which nothing was under way.
+
+        A copy that was read since may be of after a change whose push has not arrived, on another connection than the
+        answer; beside one from before that change it would show what never was. Of tags there is nothing to ask: a
+        version is never one again that it was before, so an entry of before that moment whose version is still, or
+        again, found is one of that moment.
+        """
+        now = monotonic()
+        if not self._may_look(now):
+            return None
+        proved = self._proved
+        entries: list[bytes | None] = []
+        for key in keys:
+            copy = self._find(key)
+            if copy is None or copy.seen > proved or copy.until <= now:
+                return None
+            if copy.hits < MOST_HITS:
+                copy.hits += 1
+            entries.append(copy.snapshot.entry)
+        versions: list[bytes | None] = []
+        for tag in tags:
+            mark = self._find_mark(tag)
+            if mark is None:
+                return None
+            versions.append(mark.version)
+        return Snapshots(entries=tuple(entries), versions=tuple(versions))
 
     def begin_fill(self, key: str, tags: Sequence[str], lease_seconds: float) -> Fill:
         """Create the versions of *tags* that are missing, and take the lease on *key*."""
@@ -129,21 +181,21 @@ class NearStore:
         try:
             self.store.fill(key, entry, lease, timeout)
         finally:
-            self._forget_own(entry_name, [key])
+            self._forget_own(keys=[key])
 
     def fill_many(self, entries: Mapping[str, bytes], timeout: float | None) -> None:
         """Store *entries* by their keys for *timeout* seconds."""
         try:
             self.store.fill_many(entries, timeout)
         finally:
-            self._forget_own(entry_name, entries)
+            self._forget_own(keys=entries)
 
     def drop(self, keys: Sequence[str]) -> None:
         """Forget the entries of *keys*."""
         try:
             self.store.drop(keys)
         finally:
-            self._forget_own(entry_name, keys)
+            self._forget_own(keys=keys)
 
     def release(self, key: str, lease: bytes) -> None:
         """Give the *lease* on *key* back, if it is still ours."""
@@ -154,14 +206,14 @@ class NearStore:
         try:
             self.store.mark(tags, writer, seconds)
         finally:
-            self._forget_own(tag_name, tags)
+            self._forget_own(tags=tags)
 
     def done(self, tags: Sequence[str], writer: str) -> None:
         """End the *writer*'s mark on *tags* and drop their versions."""
         try:
             self.store.done(tags, writer)
         finally:
-            self._forget_own(tag_name, tags)
+            self._forget_own(tags=tags)
 
     def enroll(self, members: Sequence[tuple[str, str]], seconds: float | None) -> bool:
         """Put *members* into their indexes, for *seconds*."""
@@ -183,64 +235,93 @@ class NearStore:
 
     # What the server said, and when it did
 
-    def _look(self, key: str, tags: tuple[str, ...]) -> Snapshot:
-        """Look at the server, and keep a copy, if nothing of it changed since."""
+    def _look(
+        self, keys: Sequence[str], tags: Sequence[str], own: Sequence[tuple[str, ...]]
+    ) -> tuple[Snapshots, list[Snapshot]]:
+        """Look at the server, and keep copies of what did not change since; all of it, and each for itself."""
         with self._lock:
             is_open, begun = self._pushes is not None, self._clock
             self._asking += 1
-        copy = None
+        copies: list[Copy] = []
+        incarnation = ""
         try:
             asked = monotonic()
-            look = self.store.look(key, tags)
-            copy = _copy(key, tags, look, asked)
+            look = self.store.look(keys, tags)
+            incarnation, live = look.incarnation, dict(zip(tags, look.versions, strict=True))
+            seen = monotonic()
+            snapshots = [
+                Snapshot(entry=entry, versions=tuple([live.get(tag) for tag in names]), held=Held())
+                for entry, names in zip(look.entries, own, strict=True)
+            ]
+            copies = [
+                Copy(key, names, snapshot, seen, asked + lifetime)
+                for key, names, snapshot, lifetime in zip(keys, own, snapshots, look.lifetimes, strict=True)
+                # What is missing or pending is about to change.
+                if snapshot.entry is not None and lifetime > 0 and None not in snapshot.versions
+            ]
         finally:
             with self._lock:
-                if copy is not None and is_open and look.beginning == self._beginning and self._is_so(copy, begun):
-                    self._kept.put(copy)
+                if is_open and incarnation == self._incarnation:
+                    for copy in copies:
+                        if self._is_so(copy, begun):
+                            self._kept.put(copy)
+                    if len(copies) > 1:
+                        # They are of use only after the next proof: who comes next shall ask for it.
+                        self._newest, self._calm_until = seen, -inf
                 self._asking -= 1
                 if not self._asking:
-                    self._recent.clear()
+                    self._recent_keys.clear()
+                    self._recent_tags.clear()
         if not is_open:
             self._open()
-        return copy.snapshot if copy is not None else Snapshot(entry=look.entry, versions=look.versions)
+        return Snapshots(entries=look.entries, versions=look.versions), snapshots
 
     def _is_so(self, copy: Copy, begun: int) -> bool:
         """Was nothing of *copy* changed since the moment *begun*, as far as is known?
 
         What changed later will still be heard, by whoever next looks for a copy.
         """
-        recent = self._recent
         return (
             begun >= self._forgotten
-            and recent.get(copy.name, 0) <= begun
-            and all(recent.get(name, 0) <= begun for name in copy.names)
+            and self._recent_keys.get(copy.key, 0) <= begun
+            and all(self._recent_tags.get(tag, 0) <= begun for tag in copy.tags)
         )
 
-    def _forget_own(self, name: Callable[[str, str], str], keys: Iterable[str]) -> None:
+    def _forget_own(self, *, keys: Iterable[str] = (), tags: Iterable[str] = ()) -> None:
         """What this process itself changed, or tried to: it need not wait to be told.
 
         After it was sent, for a reader may have looked in between; and also when that failed, for it may have arrived.
         """
-        if self._pushes is None:
-            return
-        with self._lock:
-            if self._pushes is not None:
-                self._forget([name(self._beginning, key).encode() for key in keys])
+        # A connection that is opened from here on keeps nothing that was read before it.
+        if self._pushes is not None:
+            with self._lock:
+                self._forget(keys, tags)
 
-    def _forget(self, names: Sequence[bytes]) -> None:
+    def _forget_pushed(self, names: Sequence[bytes]) -> None:
+        at = self._letter
+        keys: list[str] = []
+        tags: list[str] = []
+        for name in names:
+            (keys if name[at] == _ENTRY else tags).append(name[at + 2 : -1].decode(errors="replace"))
+        self._forget(keys, tags)
+
+    def _forget(self, keys: Iterable[str], tags: Iterable[str]) -> None:
         self._clock += 1
-        self._kept.drop(names)
+        self._kept.drop(keys, tags)
         if self._asking:
             # A reader under way may have looked before the change, and come back with what was.
-            self._recent.update(dict.fromkeys(names, self._clock))
-            if len(self._recent) > MOST_RECENT:
-                self._recent.clear()
+            self._recent_keys.update(dict.fromkeys(keys, self._clock))
+            self._recent_tags.update(dict.fromkeys(tags, self._clock))
+            if len(self._recent_keys) + len(self._recent_tags) > MOST_RECENT:
+                self._recent_keys.clear()
+                self._recent_tags.clear()
                 self._forgotten = self._clock
 
     def _forget_all(self) -> None:
         self._clock += 1
         self._kept.clear()
-        self._recent.clear()
+        self._recent_keys.clear()
+        self._recent_tags.clear()
         self._forgotten = self._clock
 
     # The connection
@@ -261,7 +342,7 @@ class NearStore:
                 if told.is_all:
                     self._forget_all()
                 elif told.names:
-                    self._forget(told.names)
+                    self._forget_pushed(told.names)
                 return self._is_alive(pushes, told.pongs, now)
             except Exception as error:  # noqa: BLE001  whatever came or did not: there is always the server to ask
                 logger.info("The near cache begins anew, for its connection was lost: %r", error)
@@ -279,7 +360,7 @@ class NearStore:
         if pongs and self._pinged is not None:
             self._proved, self._pinged = self._pinged, None
         if self._pinged is None:
-            if now >= self._proved + self._silence / 3:
+            if now >= self._proved + self._silence / 3 or self._newest > self._proved:
                 pushes.ping()
                 self._pinged = now
         elif now > self._pinged + PATIENCE_SECONDS:
@@ -304,7 +385,7 @@ class NearStore:
             with self._lock:
                 self._forget_all()
                 self._pushes, self._ready = pushes, pushes.ready
-                self._incarnation, self._beginning = pushes.incarnation, beginning
+                self._incarnation, self._letter = pushes.incarnation, len(beginning.encode())
                 self._proved, self._pinged, self._calm_until = begun, None, begun
             self._has_failed = False
         except Exception as error:  # noqa: BLE001  as above
@@ -322,7 +403,7 @@ class NearStore:
         except ResponseError as error:
             # A replica, or a server that is full: it may be another one, or have room, the next time.
             raise ConnectionError(f"The server takes no entry: {error!r}") from error
-        pushes.wait_for(entry_name(beginning, key).encode())
+        pushes.wait_for(f"{beginning}e{{{key}}}".encode())
 
     def _could_not_open(self, error: Exception) -> None:
         if isinstance(error, ResponseError):
@@ -348,20 +429,6 @@ class NearStore:
             self._pushes.close()
         self._pushes, self._ready, self._incarnation = None, _always, None
         self._calm_until = -inf
-
-
-def _copy(key: str, tags: tuple[str, ...], look: Look, asked: float) -> Copy | None:
-    """A copy of *look*, if it is one at an answer. What is missing or pending is about to change."""
-    if look.entry is None or look.lifetime <= 0 or None in look.versions:
-        return None
-    return Copy(
-        key,
-        tags,
-        Snapshot(entry=look.entry, versions=look.versions, held=Held()),
-        entry_name(look.beginning, key).encode(),
-        tuple([tag_name(look.beginning, tag).encode() for tag in tags]),
-        asked + look.lifetime,
-    )
 
 
 def _always() -> bool:

@@ -26,7 +26,7 @@ from everfresh.stores.base import LIFETIME_SECONDS, VERSION_BYTES, Fill, Snapsho
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["Look", "RedisStore", "entry_name", "tag_name"]
+__all__ = ["Look", "RedisStore"]
 
 TAGS_PER_SCRIPT = 1000  # about a millisecond of the server's time, in which it serves nobody else
 
@@ -45,23 +45,26 @@ class Script:
         return ("EVALSHA", self.digest, len(keys), *keys, *arguments)
 
 
-BEGIN_FILL, FILL, RELEASE, MARK, DONE, ENROLL = SCRIPTS = tuple(
-    map(Script, ("begin_fill", "fill", "release", "mark", "done", "enroll"))
+BEGIN_FILL, FILL, RELEASE, MARK, DONE, ENROLL, LIFETIMES = SCRIPTS = tuple(
+    map(Script, ("begin_fill", "fill", "release", "mark", "done", "enroll", "lifetimes"))
 )
 SOURCES: dict[object, bytes] = {script.digest: script.source for script in SCRIPTS}
 
 
 class Look(NamedTuple):
-    """A look at a server of which a copy may be kept."""
+    """A look at a server of which copies may be kept."""
 
-    entry: bytes | None
+    entries: tuple[bytes | None, ...]
+    """One for each key, in order."""
+
     versions: tuple[bytes | None, ...]
+    """One for each tag, in order."""
 
-    lifetime: float
-    """Seconds for which the entry will be there; below 0 when it is gone."""
+    lifetimes: Sequence[float]
+    """Seconds for which each entry will be there; below 0 when it is gone."""
 
-    beginning: str
-    """Of the server's names of all keys, the incarnation included."""
+    incarnation: str
+    """Of the server that was asked."""
 
 
 class RedisStore:
@@ -117,7 +120,9 @@ class RedisStore:
         snapshots = self.read_many([key], tags)
         return Snapshot(entry=snapshots.entries[0], versions=snapshots.versions)
 
-    def read_many(self, keys: Sequence[str], tags: Sequence[str], *, near: bool = False) -> Snapshots:
+    def read_many(
+        self, keys: Sequence[str], tags: Sequence[str], *, near: bool = False, own: Sequence[tuple[str, ...]] = ()
+    ) -> Snapshots:
         """Look at the entries of *keys* and the versions of *tags* by one ``MGET``."""
         if not keys and not tags:
             return Snapshots(entries=(), versions=())
@@ -126,17 +131,23 @@ class RedisStore:
         )
         return Snapshots(entries=tuple(found[: len(keys)]), versions=tuple(map(_version, found[len(keys) :])))
 
-    def look(self, key: str, tags: Sequence[str]) -> Look:
-        """As :meth:`read`, and what a copy of it needs: still one round trip."""
-        beginnings: list[str] = []
+    def look(self, keys: Sequence[str], tags: Sequence[str]) -> Look:
+        """As :meth:`read_many`, and what copies of it need: still one round trip."""
+        incarnations: list[str] = []
 
         def commands(at: str) -> list[Command]:
-            beginnings.append(at)
-            entry = entry_name(at, key)
-            return [("MGET", entry, *[tag_name(at, tag) for tag in tags]), ("PTTL", entry)]
+            incarnations.append(at[len(self._prefix) : -1])
+            entries = [f"{at}e{{{key}}}" for key in keys]
+            lifetimes = ("PTTL", *entries) if len(keys) == 1 else LIFETIMES.call(entries)
+            return [("MGET", *entries, *[f"{at}t{{{tag}}}" for tag in tags]), lifetimes]
 
-        (entry, *versions), lifetime = self._ask(commands)
-        return Look(entry, tuple(map(_version, versions)), lifetime / 1000, beginnings[0])
+        found, lifetimes = self._ask(commands)
+        return Look(
+            tuple(found[: len(keys)]),
+            tuple(map(_version, found[len(keys) :])),
+            [each / 1000 for each in ([lifetimes] if len(keys) == 1 else lifetimes)],
+            incarnations[0],
+        )
 
     def begin_fill(self, key: str, tags: Sequence[str], lease_seconds: float) -> Fill:
         """Create the versions of *tags* that are missing, except of pending ones, and take the lease on *key*."""
@@ -297,16 +308,6 @@ def _scan(index: str, cursor: bytes | int, at: str) -> list[Command]:
 
 def _incarnation(connection: Any) -> str:
     return str(getattr(connection, "everfresh_incarnation", ""))
-
-
-def entry_name(at: str, key: str) -> str:
-    """The server's name of the entry of *key*; *at* is the beginning of all names."""
-    return f"{at}e{{{key}}}"
-
-
-def tag_name(at: str, tag: str) -> str:
-    """The server's name of the version of *tag*."""
-    return f"{at}t{{{tag}}}"
 
 
 def _records(at: str, tags: Sequence[str]) -> list[str]:
