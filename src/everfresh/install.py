@@ -4,6 +4,7 @@ There are no others, unless a project asks :mod:`everfresh.compat.cachebot.monke
 
 ================================================  ==================================================================
 ``QuerySet`` reads                                ask the read path first, where caching is asked for
+``QuerySet`` async twins                         answer from this process at once, where it holds the answer
 ``Manager.get()``, foreign keys                   ask for the row by its key, where that is all they would ask
 ``QuerySet`` and ``BaseManager`` methods          ``cache()``, ``nocache()`` and the others below
 ``SQLInsertCompiler``, ``…Update…``, ``…Delete…``  record the rows they write
@@ -27,7 +28,7 @@ from django.db.models.manager import BaseManager
 from django.db.models.sql.compiler import SQLDeleteCompiler, SQLInsertCompiler, SQLUpdateCompiler
 from django.db.models.sql.constants import NO_RESULTS, ROW_COUNT
 
-from everfresh import direct, policies, querysets
+from everfresh import awaiting, direct, policies, querysets
 from everfresh.writing import capture, cursors, transactions
 
 __all__ = ["install"]
@@ -41,7 +42,9 @@ def install() -> None:
     if _installed:
         return
     _installed = True
-    _replace(QuerySet, _fetch_all, count, exists, aggregate, get, _clone, _prefetch_related_objects)
+    _replace(QuerySet, _fetch_all, count, exists, aggregate, get, _clone, _prefetch_related_objects, __aiter__)
+    for name, operation in awaiting.OPERATIONS.items():
+        setattr(QuerySet, f"a{name}", awaiting.twin(getattr(QuerySet, f"a{name}"), name, operation))
     for name, method in {
         "cache": policies.cache,
         "nocache": policies.nocache,
@@ -161,6 +164,10 @@ def _get_by_manager(original: Original, self: Any, *args: Any, **kwargs: Any) ->
 def get_object(original: Original, self: Any, instance: Any) -> Any:
     found = direct.get_related(self, instance)
     return original(self, instance) if found is None else found
+
+
+def __aiter__(original: Original, self: Any) -> Any:  # noqa: N807  Django's
+    return awaiting.iterate(original, self)
 
 
 def _clone(original: Original, self: Any) -> Any:

@@ -25,7 +25,7 @@ from everfresh.signals import rows_writing, rows_written
 from everfresh.stores import LocalStore, current_store
 from everfresh.tags import named
 
-__all__ = ["Journal", "has_begun", "journal_of"]
+__all__ = ["Journal", "has_begun", "is_in_transaction", "journal_of"]
 
 log = logging.getLogger("everfresh")
 
@@ -333,4 +333,27 @@ def journal_of(connection: BaseDatabaseWrapper) -> Journal:
     journal: Journal | None = connection.__dict__.get(_ATTRIBUTE)
     if journal is None:
         journal = connection.__dict__[_ATTRIBUTE] = Journal(connection)
+        place = id(journal)
+        _journals[place] = weakref.ref(journal, lambda _: _journals.pop(place, None))
     return journal
+
+
+_journals: dict[int, weakref.ref[Journal]] = {}
+"""Of all threads, by id."""
+
+
+def is_in_transaction(alias: str | None = None) -> bool:
+    """Is a transaction open on any connection of *alias*, or of all, whatever thread of this process it is in?
+
+    A coroutine cannot know in which thread its queries would run, or what has been begun there.
+    """
+    for known in list(_journals.values()):
+        journal = known()
+        if journal is not None:
+            try:
+                if alias in (None, journal._connection.alias) and journal.in_transaction:
+                    return True
+            except ReferenceError:
+                # The connection is gone.
+                continue
+    return False

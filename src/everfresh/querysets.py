@@ -20,6 +20,7 @@ from everfresh.clauses import Clauses
 from everfresh.conf import settings
 from everfresh.events import Outcome, Read, emit
 from everfresh.exceptions import Uncacheable
+from everfresh.peeking import NotHeld, is_peeking
 from everfresh.policies import Policy, policy_of, wanted_policy, with_rule
 from everfresh.queries.bodies import ROWS, VALUE
 from everfresh.queries.plan import Plan, plan
@@ -150,13 +151,20 @@ def _planned(
     try:
         return _plan(queryset, policy, form, expressions)
     except Uncacheable as refusal:
+        _refuse_to_wait()
         emit(Read(Outcome.BYPASS, refusal.reason, label))
         return None
     except Exception as error:
+        _refuse_to_wait()
         # The database may answer what we stumble over; if it cannot either, its own words say why.
         log.debug("Everfresh could not look at a query of %s.", label, exc_info=True)
         emit(Read(Outcome.BYPASS, f"{type(error).__name__} while looking at the query: {error}", label))
         return None
+
+
+def _refuse_to_wait() -> None:
+    if is_peeking():
+        raise NotHeld
 
 
 def _plan(

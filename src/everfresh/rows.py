@@ -28,6 +28,7 @@ from everfresh.events import Outcome
 from everfresh.exceptions import RowsMissing, Uncacheable
 from everfresh.keys import digest
 from everfresh.naming import entry_key
+from everfresh.peeking import NotHeld, is_peeking
 from everfresh.queries.bodies import POINTERS, ROWS, Pointers
 from everfresh.queries.families import family_of
 from everfresh.queries.layouts import Layout, Part, layout_of
@@ -109,6 +110,8 @@ class Pointing:
             except Moved:
                 # Something was written between two looks: the parts do not belong together. A second time should do.
                 continue
+        if is_peeking():
+            raise NotHeld
         iterable: Any = self.queryset._iterable_class
         return Answer(list(iterable(self.queryset)), Outcome.MISS, "its rows changed while they were read")
 

@@ -62,6 +62,7 @@ def memoize(
     tags: TagsGiven = None,
     timeout: float | timedelta | None = None,
     grace: float | timedelta | None = None,
+    near: bool | None = None,
     skip: bool | Callable[[Call], bool] = False,
     on_hit: Callable[[str, Any, Call], object] | None = None,
     on_miss: Callable[[str, Call], object] | None = None,
@@ -79,6 +80,7 @@ def memoize(
     tags: TagsGiven = None,
     timeout: float | timedelta | None = None,
     grace: float | timedelta | None = None,
+    near: bool | None = None,
     skip: bool | Callable[[Call], bool] = False,
     on_hit: Callable[[str, Any, Call], object] | None = None,
     on_miss: Callable[[str, Call], object] | None = None,
@@ -104,6 +106,8 @@ def memoize(
         timeout: seconds or a timedelta; ``None`` is for ever, 0 stores nothing.
         grace: seconds or a timedelta for which an old result is served while one caller computes a new one. Left out:
             callers wait for the new one.
+        near: is a copy of each result kept in each process that reads it, for as long as the store tells of no change?
+            Left out: ``NEAR`` decides.
         skip: is the function to be called, and nothing read or stored? A truth value, or a function of the call.
         on_hit: called with the result's name, the result and the call, when it comes from the cache.
         on_miss: called with the result's name and the call, before the function is.
@@ -137,6 +141,7 @@ def memoize(
             tags=tags,
             timeout=timeout,
             grace=grace,
+            near=near,
             skip=skip,
             on_hit=on_hit,
             on_miss=on_miss,

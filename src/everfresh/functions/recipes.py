@@ -65,6 +65,9 @@ class Recipe:
     grace: float | None
     """Seconds; ``None``: nothing old is served."""
 
+    near: bool | None
+    """Are copies kept in each process? ``None``: the settings decide."""
+
     skip: bool | Callable[[Call], bool]
     on_hit: Callable[[str, Any, Call], object] | None
     on_miss: Callable[[str, Call], object] | None
@@ -145,6 +148,7 @@ class Recipe:
             name=name,
             timeout=self.timeout,
             grace=self.grace,
+            near=self.near,
             tags=tags,
             also=(*declared(self.label, self.depends_on or ()), *also),
             is_declared=self.depends_on is not None,

@@ -15,6 +15,7 @@ from everfresh.conf import settings
 from everfresh.events import Outcome, Verified, emit
 from everfresh.exceptions import Unencodable
 from everfresh.naming import tag_names
+from everfresh.peeking import NotHeld, is_peeking
 from everfresh.recording import Recording, computing, current_recording
 from everfresh.signals import stale_answer
 from everfresh.stores import NO_KEY, Store, current_store
@@ -142,6 +143,8 @@ def _note_tables(recording: Recording, wanted: Wanted, timeout: float | None) ->
     if not unknown:
         recording.note([frozenset({frozenset({name})}) for name in names], (), timeout)
         return True
+    if is_peeking():
+        raise NotHeld
     recording.versions.update(zip(unknown, current_store().begin_fill(NO_KEY, unknown, 0).versions, strict=True))
     return False
 

@@ -9,10 +9,11 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from everfresh import codec
 from everfresh.conf import settings
-from everfresh.journal import journal_of
+from everfresh.journal import is_in_transaction, journal_of
+from everfresh.peeking import NotHeld, is_peeking
 from everfresh.reading.entries import Body, Wanted, note, note_hit, pack, reason_not_to_store, valid, verify
 from everfresh.recording import computing, current_recording
-from everfresh.stores import NO_KEY, Store, current_store
+from everfresh.stores import NO_KEY, Snapshots, Store, current_store
 
 __all__ = ["Moment", "Moved"]
 
@@ -32,10 +33,14 @@ class Moment:
     """
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self._is_peeking = is_peeking()
+        if self._is_peeking and is_in_transaction(connection.alias):
+            raise NotHeld
         journal = journal_of(connection)
         if connection.needs_rollback:
             raise Moved("the transaction is broken")
-        self._store: Store = journal.overlay() if journal.answers_are_private else current_store()
+        is_private = not self._is_peeking and journal.answers_are_private
+        self._store: Store = journal.overlay() if is_private else current_store()
         self._known: list[tuple[Wanted, tuple[bytes | None, ...]]] = []
         self._is_settled = True
 
@@ -53,8 +58,7 @@ class Moment:
             Moved: when something read before is no longer so.
         """
         names = self._names(wanted)
-        near = all(each.near for each in wanted)
-        seen = self._store.read_many([each.key for each in wanted], names, near=near)
+        seen = self._peeked(wanted, names) if self._is_peeking else self._read(wanted, names)
         live = dict(zip(names, seen.versions, strict=True))
         self._check(live)
         self._is_settled = True
@@ -66,6 +70,19 @@ class Moment:
                 value = self._valid(entry, each, versions, body, at, compute)
             found.append(value)
         return found
+
+    def _read(self, wanted: Sequence[Wanted], names: list[str]) -> Snapshots:
+        near = all(each.near for each in wanted)
+        keys, own = [each.key for each in wanted], [each.names for each in wanted]
+        return self._store.read_many(keys, names, near=near, own=own)
+
+    def _peeked(self, wanted: Sequence[Wanted], names: list[str]) -> Snapshots:
+        if not all(each.near for each in wanted) or settings().verify:
+            raise NotHeld
+        seen = current_store().peek_many([each.key for each in wanted], names)
+        if seen is None:
+            raise NotHeld
+        return seen
 
     def _valid(
         self,
@@ -90,6 +107,7 @@ class Moment:
         Raises:
             Moved: when something read before is no longer so.
         """
+        self._refuse_to_wait()
         names = self._names(wanted)
         live = dict(zip(names, self._store.begin_fill(NO_KEY, names, 0).versions, strict=True))
         self._check(live)
@@ -121,6 +139,7 @@ class Moment:
             whole_body: of the answer.
             body: of what goes into further entries, and of each part.
         """
+        self._refuse_to_wait()
         limits = settings().limits
         names = list(dict.fromkeys([*whole.names, *fences]))
         begun = self._store.begin_fill(whole.key, names, limits.lease_seconds)
@@ -164,9 +183,14 @@ class Moment:
             Moved: when it does not.
         """
         if not self._is_settled:
+            self._refuse_to_wait()
             names = self._names([])
             self._check(dict(zip(names, self._store.read_many([], names).versions, strict=True)))
             self._is_settled = True
+
+    def _refuse_to_wait(self) -> None:
+        if self._is_peeking:
+            raise NotHeld
 
     def _names(self, wanted: Iterable[Wanted]) -> list[str]:
         each = [*(known for known, _ in self._known), *wanted]

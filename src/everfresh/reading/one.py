@@ -12,7 +12,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from everfresh import ages, codec
 from everfresh.conf import settings
 from everfresh.events import Outcome
-from everfresh.journal import Journal, journal_of
+from everfresh.journal import Journal, is_in_transaction, journal_of
+from everfresh.peeking import NotHeld, is_peeking
 from everfresh.reading.entries import Answer, Body, Wanted, note, note_hit, pack, reason_not_to_store, valid, verify
 from everfresh.recording import computing, current_recording
 from everfresh.stores import NOT_DECODED, Snapshot, Store, current_store
@@ -34,6 +35,8 @@ def read(
         body: turns the answer into bytes.
         fresh: pass over what is stored, and store what is computed in its place.
     """
+    if is_peeking():
+        return _peeked(wanted, connection.alias, body, fresh=fresh)
     store = _store_for(wanted, connection)
     if store is None:
         return Answer(compute(), Outcome.BYPASS, "the transaction is broken")
@@ -49,6 +52,24 @@ def read(
         if wanted.grace is not None:
             old = _old(wanted, wanted.grace, snapshot.entry, snapshot.versions, body)
     return _fill(store, wanted, compute, body, old)
+
+
+def _peeked(wanted: Wanted, alias: str, body: Body[T], *, fresh: bool) -> Answer[T]:
+    """The answer of a copy in this process, where that is all there is to it.
+
+    Raises:
+        NotHeld: where it is not.
+    """
+    if fresh or not wanted.near or settings().verify or is_in_transaction(alias):
+        raise NotHeld
+    snapshot = current_store().peek(wanted.key, wanted.names)
+    if snapshot is None or snapshot.entry is None:
+        raise NotHeld
+    value = _value(wanted, snapshot, snapshot.entry, body)
+    if isinstance(value, codec.Miss):
+        raise NotHeld
+    note(wanted, snapshot.versions)
+    return Answer(value, Outcome.HIT)
 
 
 def _value(wanted: Wanted, snapshot: Snapshot, entry: bytes, body: Body[T]) -> T | codec.Miss:

@@ -48,6 +48,9 @@ class Computation:
     grace: float | None = None
     """Seconds for which it may be served when it is old, while another one computes it anew; ``None``: never."""
 
+    near: bool | None = None
+    """May each process keep a copy? ``None``: as the settings say."""
+
     tags: tuple[str, ...] = ()
     """Names given by people that it depends on."""
 
@@ -65,6 +68,11 @@ class Computation:
 
     unsuited: Callable[[Any], str] | None = None
     """Why a stored result is not what this caller would compute; empty where it is. ``None``: it always is."""
+
+    @property
+    def is_near(self) -> bool:
+        """May this process keep a copy?"""
+        return settings().near if self.near is None else self.near
 
 
 def label_index(label: str = "") -> str:

@@ -16,7 +16,7 @@ from everfresh import ages
 from everfresh.bounded import Bounded
 from everfresh.conf import settings
 from everfresh.events import Outcome, Read, emit
-from everfresh.journal import journal_of
+from everfresh.journal import is_in_transaction, journal_of
 from everfresh.reading import Answer
 from everfresh.recorded.computations import (
     FENCE,
@@ -31,7 +31,7 @@ from everfresh.recorded.computations import (
 )
 from everfresh.recorded.flights import Landing, board, is_ours, land
 from everfresh.recorded.steps import Awaiting, Blocking, Steps, run
-from everfresh.recorded.stored import Stored, longest, look, pack_body, store
+from everfresh.recorded.stored import Stored, held, longest, look, pack_body, store
 from everfresh.recording import Dependencies, Recording, current_recording, recording
 from everfresh.stores import NO_KEY, Fill, current_store
 from everfresh.switches import is_disabled
@@ -81,7 +81,8 @@ async def aread_recorded(
     computation: Computation, compute: Callable[[], Awaitable[T]], *, fresh: bool = False, lease: bytes | None = None
 ) -> Answer[T]:
     """See `read_recorded`; *compute* is awaited."""
-    answer = await _Reading(computation, Awaiting(compute), lease).answer(fresh=fresh)
+    held = None if fresh or not computation.is_near else _held(computation)
+    answer = held or await _Reading(computation, Awaiting(compute), lease).answer(fresh=fresh)
     emit(Read(answer.outcome, answer.reason, computation.label))
     return answer
 
@@ -91,7 +92,8 @@ def look_recorded(computations: Sequence[Computation]) -> list[Answer[Any] | Non
     if reason_to_bypass():
         return [None] * len(computations)
     suffix = databases()
-    seen = look([f"{each.key}{suffix}" for each in computations])
+    keys = [f"{each.key}{suffix}" for each in computations]
+    seen = look(keys, near=all(each.is_near for each in computations))
     answers: list[Answer[Any] | None] = []
     for each, stored in zip(computations, seen, strict=True):
         if stored is None or not stored.is_current(each) or (each.unsuited and each.unsuited(stored.value)):
@@ -279,7 +281,7 @@ class _Reading:
 
     def _stored(self) -> Stored | None:
         self._looked = monotonic()
-        [self._seen] = look([self.key])
+        [self._seen] = look([self.key], near=self.computation.is_near)
         return self._seen
 
     def _begin(self) -> Fill:
@@ -407,6 +409,17 @@ def _reason_not_to_store(recorded: Recording, computation: Computation) -> str:
     if dependencies.stale([recorded.versions[name] is None for name in dependencies.names]):
         return "a writer is about to commit"
     return ""
+
+
+def _held(computation: Computation) -> Answer[Any] | None:
+    """The result of which this process holds a copy, if there is nothing else to it: for who must not wait."""
+    if not settings().enabled or is_disabled() or computation.unsuited is not None or is_in_transaction():
+        return None
+    stored = held(f"{computation.key}{databases()}")
+    if stored is None or not stored.is_current(computation) or ages.is_due(stored.expires, stored.seconds):
+        return None
+    stored.note(computation)
+    return Answer(stored.value, Outcome.HIT)
 
 
 def _unless_bypassed(do: Callable[[], Any]) -> tuple[str, Any]:

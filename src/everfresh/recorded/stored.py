@@ -19,7 +19,7 @@ from everfresh.recording import Dependencies, Recording, current_recording
 from everfresh.stores import NO_KEY, current_store
 from everfresh.stores.base import LIFETIME_SECONDS
 
-__all__ = ["Stored", "count_current", "current_dependencies", "longest", "look", "pack_body", "store"]
+__all__ = ["Stored", "count_current", "current_dependencies", "held", "longest", "look", "pack_body", "store"]
 
 _names: Bounded[str, tuple[str, ...]] = Bounded(4_096)
 """The tags of the entries seen last, by key: without them a hit costs a second look at the store."""
@@ -63,12 +63,27 @@ class Stored:
             outer.note(self.dependencies.clauses(), pairs, timeout)
 
 
-def look(keys: Sequence[str]) -> list[Stored | None]:
-    """What is stored under *keys*: one look, and a second one for those whose tags are not known here."""
+def held(key: str) -> Stored | None:
+    """What is stored under *key*, if this process holds a copy; without waiting for anybody."""
+    names = _names.get(key)
+    copy = None if names is None else current_store().peek(key, names)
+    if names is None or copy is None or copy.entry is None:
+        return None
+    unpacked = codec.unpack_computed(copy.entry)
+    if unpacked is None or unpacked[0].names != names:
+        return None
+    return _stored(key, *unpacked, dict(zip(names, copy.versions, strict=True)))
+
+
+def look(keys: Sequence[str], *, near: bool = False) -> list[Stored | None]:
+    """What is stored under *keys*: one look, and a second one for those whose tags are not known here.
+
+    With *near*, the first may be one at copies in this process, and may leave some.
+    """
     store = current_store()
     guessed = [_names.get(key, ()) for key in keys]
     names = list(dict.fromkeys(name for each in guessed for name in each))
-    snapshots = store.read_many(keys, names)
+    snapshots = store.read_many(keys, names, near=near and all(guessed), own=guessed)
     live = dict(zip(names, snapshots.versions, strict=True))
     unpacked = [None if entry is None else codec.unpack_computed(entry) for entry in snapshots.entries]
     unknown = list(dict.fromkeys(name for each in unpacked if each for name in each[0].names if name not in live))

@@ -82,6 +82,13 @@ class GuardedStore:
             return None
         return self._peek(key, tags)
 
+    def peek_many(self, keys: Sequence[str], tags: Sequence[str]) -> Snapshots | None:
+        """What this process itself holds of *keys* and *tags*, if all of it held at one moment; as :meth:`peek`."""
+        if self._failing or self._kept or self._unsent or self._under_way or not self._keeps_copies:
+            return None
+        held: Snapshots | None = self.store.peek_many(keys, tags)  # type: ignore[attr-defined]
+        return held
+
     def read(self, key: str, tags: Sequence[str], *, near: bool = False) -> Snapshot:
         """Look at the entry of *key* and the versions of *tags*; nothing is known while the store is down."""
         if near:

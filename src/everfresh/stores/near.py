@@ -137,14 +137,14 @@ class NearStore:
         """
         if not near:
             return self.store.read_many(keys, tags)
-        held = self._peek_many(keys, tags)
+        held = self.peek_many(keys, tags)
         if held is not None:
             return held
         if len(own) != len(keys) or not 0 < len(keys) <= TAGS_PER_SCRIPT:
             return self.store.read_many(keys, tags)
         return self._look(keys, tags, own)[0]
 
-    def _peek_many(self, keys: Sequence[str], tags: Sequence[str]) -> Snapshots | None:
+    def peek_many(self, keys: Sequence[str], tags: Sequence[str]) -> Snapshots | None:
         """The copies, if all of them held at one moment: the latest at which nothing was under way.
 
         A copy that was read since may be of after a change whose push has not arrived, on another connection than the
