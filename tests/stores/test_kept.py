@@ -7,24 +7,26 @@ from math import inf
 
 import pytest
 
-from everfresh.stores.base import Held, Snapshot
+from everfresh.stores.base import Snapshot
 from everfresh.stores.kept import BURIED_AT_ONCE, Copy, Kept
 
 
-def copy_of(key: str, *tags: str, entry: bytes = b"entry", version: bytes = b"version1") -> Copy:
-    """A copy of *key* under *tags*."""
-    snapshot = Snapshot(entry=entry, versions=(version,) * len(tags), held=Held())
-    return Copy(key, tags, snapshot, 0.0, inf)
+def put(
+    kept: Kept, key: str, *tags: str, entry: bytes = b"entry", version: bytes = b"version1", until: float = inf
+) -> Copy | None:
+    """Keep a copy of *key* under *tags*."""
+    kept.put(key, tags, entry, (version,) * len(tags), seen=0.0, until=until)
+    return kept.find(key)
 
 
-SIZE = copy_of("key", "tag").size
+SIZE = Copy("key", ("tag",), Snapshot(entry=b"entry", versions=(b"version1",)), 0.0, inf).size
 
 
 def test_dropped_by_key_and_by_tag() -> None:
     """A copy goes with its key, and with any of its tags, and takes nothing else along."""
     kept = Kept(100 * SIZE)
     for key, tags in {"one": ("a", "b"), "two": ("b", "c"), "three": ("c", "c")}.items():
-        kept.put(copy_of(key, *tags))
+        put(kept, key, *tags)
     kept.drop((), ("a", "unknown"))
     assert [kept.find(key) is not None for key in ("one", "two", "three")] == [False, True, True]
 
@@ -39,27 +41,27 @@ def test_the_dead_are_buried() -> None:
     """What is dropped leaves nothing behind, though not at once."""
     kept = Kept(1000 * SIZE)
     for number in range(100):
-        kept.put(copy_of(f"key{number}", "all", f"tag{number}"))
+        put(kept, f"key{number}", "all", f"tag{number}")
     kept.drop((), ("all", "tag7"))
     assert len(kept) == 0
     for number in range(2 * 100 // BURIED_AT_ONCE):
-        kept.put(copy_of("last", "last", version=bytes([number])))
+        put(kept, "last", "last", version=bytes([number]))
     kept.drop(("last",), ())
-    kept.put(copy_of("end"))
+    put(kept, "end")
 
-    assert kept.size == copy_of("end").size
+    assert kept.size == Copy("end", (), Snapshot(entry=b"entry", versions=()), 0.0, inf).size
     assert kept.find_mark("tag9") is kept.find_mark("last") is None
 
 
 def test_a_new_copy_under_a_tag_that_was_dropped() -> None:
     """The burial of what had a tag before leaves the tag to who has it now."""
     kept = Kept(100 * SIZE)
-    kept.put(copy_of("key", "tag"))
+    put(kept, "key", "tag")
     kept.drop((), ("tag",))
-    kept.put(copy_of("key", "tag", version=b"version2"))
-    kept.put(copy_of("other", "tag", version=b"version2"))
+    put(kept, "key", "tag", version=b"version2")
+    put(kept, "other", "tag", version=b"version2")
     kept.drop(("other",), ())
-    kept.put(copy_of("third"))
+    put(kept, "third")
 
     mark = kept.find_mark("tag")
     assert mark is not None
@@ -71,16 +73,16 @@ def test_a_new_copy_under_a_tag_that_was_dropped() -> None:
 def test_the_same_again() -> None:
     """A copy that says the same keeps what hangs on the one before; another one takes its place."""
     kept = Kept(100 * SIZE)
-    first, same, other = copy_of("key", "tag"), copy_of("key", "tag"), copy_of("key", "tag", entry=b"other")
-    first.snapshot.held.value = same.until = 7.0  # type: ignore[union-attr]
-    kept.put(first)
-    kept.put(same)
-    assert kept.find("key") is first
+    first = put(kept, "key", "tag")
+    assert first is put(kept, "key", "tag", until=7.0)
+    assert first is not None
     assert first.until == 7.0
 
-    kept.put(other)
+    other = put(kept, "key", "tag", entry=b"other")
 
-    assert kept.find("key") is other
+    assert other is not None
+    assert other.snapshot.entry == b"other"
+    assert len(kept) == 1
 
 
 def test_bound() -> None:
@@ -92,7 +94,7 @@ def test_bound() -> None:
         if copy is not None:
             copy.hits = min(3, copy.hits + 1)
         elif chance.random() < 0.95:
-            kept.put(copy_of(key, f"tag{chance.randrange(50)}", entry=b"x" * chance.randrange(100)))
+            put(kept, key, f"tag{chance.randrange(50)}", entry=b"x" * chance.randrange(100))
         else:
             kept.drop((), (f"tag{chance.randrange(50)}",))
         assert kept.size <= 50 * SIZE, turn
@@ -109,11 +111,11 @@ def test_scan() -> None:
         for number in range(10):
             copy = kept.find(f"hot{number}")
             if copy is None:
-                kept.put(copy_of(f"hot{number}", "tag"))
+                put(kept, f"hot{number}", "tag")
             else:
                 copy.hits += 1
     for number in range(500):
-        kept.put(copy_of(f"cold{number}", "tag"))
+        put(kept, f"cold{number}", "tag")
 
     assert all(kept.find(f"hot{number}") is not None for number in range(10))
 
@@ -122,10 +124,11 @@ def test_comes_back() -> None:
     """One that went unasked, and is asked for soon after, is kept for longer."""
     kept = Kept(50 * SIZE)
     for number in range(60):
-        kept.put(copy_of(f"key{number}", "tag"))
+        put(kept, f"key{number}", "tag")
     assert kept.find("key9") is None
-    kept.put(again := copy_of("key9", "tag"))
+    again = put(kept, "key9", "tag")
 
+    assert again is not None
     assert again.is_main
 
 
@@ -133,8 +136,8 @@ def test_comes_back() -> None:
 def test_too_large(size: int) -> None:
     """One copy takes no more than the small queue, and one that is larger pushes nothing out."""
     kept = Kept(50 * SIZE)
-    kept.put(copy_of("key", "tag"))
-    kept.put(copy_of("large", "tag", entry=bytes(size)))
+    put(kept, "key", "tag")
+    put(kept, "large", "tag", entry=bytes(size))
 
     assert kept.find("key") is not None
     assert kept.find("large") is None
@@ -144,9 +147,9 @@ def test_clear() -> None:
     """After clear there is nothing, and room for all."""
     kept = Kept(50 * SIZE)
     for number in range(60):
-        kept.put(copy_of(f"key{number}", "tag"))
+        put(kept, f"key{number}", "tag")
     kept.clear()
 
     assert (len(kept), kept.size, kept.find("key59"), kept.find_mark("tag")) == (0, 0, None, None)
-    kept.put(copy_of("key", "tag"))
+    put(kept, "key", "tag")
     assert kept.find("key") is not None

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Final
 
+from everfresh.stores.base import Held, Snapshot
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from everfresh.stores.base import Snapshot
 
 __all__ = ["MOST_HITS", "Copy", "Kept"]
 
@@ -89,33 +89,45 @@ class Kept:
         """Bytes, as counted, the dead included."""
         return self._small_bytes + self._main_bytes
 
-    def put(self, copy: Copy) -> None:
-        """Keep *copy* in place of the one of the same key, if it is not too large; others may have to go."""
+    def put(
+        self,
+        key: str,
+        tags: tuple[str, ...],
+        entry: bytes,
+        versions: tuple[bytes | None, ...],
+        *,
+        seen: float,
+        until: float,
+    ) -> Snapshot | None:
+        """Keep a copy, in place of another one of *key*; older ones may have to go. None: it is too large."""
         for _ in range(min(BURIED_AT_ONCE, len(self._dead))):
             self._bury()
-        before = self._copies.get(copy.key)
+        before = self._copies.get(key)
         if before is not None:
-            if before.tags == copy.tags and before.snapshot == copy.snapshot:
+            known = before.snapshot
+            if before.tags == tags and known.entry == entry and known.versions == versions:
                 # The same, and known for longer: what was decoded stays with it.
-                before.until = copy.until
-                return
-            self.drop((copy.key,), ())
+                before.until = until
+                return known
+            self.drop((key,), ())
+        copy = Copy(key, tags, Snapshot(entry=entry, versions=versions, held=Held()), seen, until)
         if copy.size > self._limit // SMALL_SHARE:
-            return
-        if copy.key in self._ghosts:
+            return None
+        if key in self._ghosts:
             copy.is_main = True
-            del self._ghosts[copy.key]
+            del self._ghosts[key]
         self._enqueue(copy)
-        for tag, version in zip(copy.tags, copy.snapshot.versions, strict=True):
+        for tag, version in zip(tags, versions, strict=True):
             mark = self._marks.get(tag)
             if mark is None:
                 mark = self._marks[tag] = Mark()
             mark.copies.add(copy)
             mark.version = version
         # Last: from here on it is found.
-        self._copies[copy.key] = copy
+        self._copies[key] = copy
         while self.size > self._limit:
             self._evict()
+        return copy.snapshot
 
     def drop(self, keys: Iterable[str], tags: Iterable[str]) -> None:
         """Forget the copies of *keys*, and each copy that has one of *tags*."""
