@@ -7,7 +7,7 @@ versions by name). Names are short printable ASCII strings without spaces, entri
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Snapshot:
     versions: tuple[bytes | None, ...]
     """One for each tag, in order. ``None``: missing or pending, both of which count as moved."""
 
-    held: Held | None = None
+    held: Held | None = field(default=None, compare=False)
     """Where a copy in this process keeps what the entry says; lives as long as the copy. ``None``: there is none."""
 
 

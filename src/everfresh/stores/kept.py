@@ -8,13 +8,13 @@ tenth, 75 % were hits, and 68 % with scans in between; by a second chance for th
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Final
+
+from everfresh.stores.base import Held, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from everfresh.stores.base import Snapshot
 
 __all__ = ["MOST_HITS", "Copy", "Kept"]
 
@@ -29,6 +29,7 @@ DECODED: Final = 3
 
 MOST_HITS: Final = 3
 SMALL_SHARE: Final = 10
+BURIED_AT_ONCE: Final = 8
 
 
 class Copy:
@@ -65,10 +66,13 @@ class Kept:
         self._copies: dict[str, Copy] = {}
         self._marks: dict[str, Mark] = {}
         # Ordered ones find their first at once; a dict looks through the places of all that it lost in front of it.
-        self._small: OrderedDict[str, Copy] = OrderedDict()
-        self._main: OrderedDict[str, Copy] = OrderedDict()
+        self._small: OrderedDict[Copy, None] = OrderedDict()
+        self._main: OrderedDict[Copy, None] = OrderedDict()
         self._ghosts: OrderedDict[str, None] = OrderedDict()
         """Keys that left the small queue unasked; one that comes back was wanted after all."""
+        self._dead: deque[Copy] = deque()
+        """Not found any more, and still to be taken out of queues and marks. One write may drop all there is, and the
+        reader who hears of it shall not wait for that."""
         self._small_bytes = 0
         self._main_bytes = 0
         # The dicts' own, which threads may call while another one changes them.
@@ -82,49 +86,73 @@ class Kept:
 
     @property
     def size(self) -> int:
-        """Bytes, as counted."""
+        """Bytes, as counted, the dead included."""
         return self._small_bytes + self._main_bytes
 
-    def put(self, copy: Copy) -> None:
-        """Keep *copy* in place of the one of the same key, if it is not too large; others may have to go."""
-        if (before := self._copies.get(copy.key)) is not None:
-            self._remove(before)
+    def put(
+        self,
+        key: str,
+        tags: tuple[str, ...],
+        entry: bytes,
+        versions: tuple[bytes | None, ...],
+        *,
+        seen: float,
+        until: float,
+    ) -> Snapshot | None:
+        """Keep a copy, in place of another one of *key*; older ones may have to go. None: it is too large."""
+        for _ in range(min(BURIED_AT_ONCE, len(self._dead))):
+            self._bury()
+        before = self._copies.get(key)
+        if before is not None:
+            known = before.snapshot
+            if before.tags == tags and known.entry == entry and known.versions == versions:
+                # The same, and known for longer: what was decoded stays with it.
+                before.until = until
+                return known
+            self.drop((key,), ())
+        copy = Copy(key, tags, Snapshot(entry=entry, versions=versions, held=Held()), seen, until)
         if copy.size > self._limit // SMALL_SHARE:
-            return
-        copy.is_main = copy.key in self._ghosts
-        self._ghosts.pop(copy.key, None)
+            return None
+        if key in self._ghosts:
+            copy.is_main = True
+            del self._ghosts[key]
         self._enqueue(copy)
-        for tag, version in zip(copy.tags, copy.snapshot.versions, strict=True):
+        for tag, version in zip(tags, versions, strict=True):
             mark = self._marks.get(tag)
             if mark is None:
                 mark = self._marks[tag] = Mark()
             mark.copies.add(copy)
             mark.version = version
         # Last: from here on it is found.
-        self._copies[copy.key] = copy
+        self._copies[key] = copy
         while self.size > self._limit:
             self._evict()
+        return copy.snapshot
 
     def drop(self, keys: Iterable[str], tags: Iterable[str]) -> None:
         """Forget the copies of *keys*, and each copy that has one of *tags*."""
         for key in keys:
-            if (copy := self._copies.get(key)) is not None:
-                self._remove(copy)
+            if (copy := self._copies.pop(key, None)) is not None:
+                self._dead.append(copy)
         for tag in tags:
-            if (mark := self._marks.get(tag)) is not None:
-                for copy in tuple(mark.copies):
-                    self._remove(copy)
+            if (mark := self._marks.pop(tag, None)) is not None:
+                for copy in mark.copies:
+                    if self._copies.get(copy.key) is copy:
+                        del self._copies[copy.key]
+                        self._dead.append(copy)
 
     def clear(self) -> None:
         """Forget everything."""
         # In place, all of them: `find` is bound to one.
-        for each in (self._copies, self._marks, self._small, self._main, self._ghosts):
+        for each in (self._copies, self._marks, self._small, self._main, self._ghosts, self._dead):
             each.clear()
         self._small_bytes = self._main_bytes = 0
 
     def _evict(self) -> None:
-        if self._small and (self._small_bytes > self._limit // SMALL_SHARE or not self._main):
-            copy = next(iter(self._small.values()))
+        if self._dead:
+            self._bury()
+        elif self._small and (self._small_bytes > self._limit // SMALL_SHARE or not self._main):
+            copy = next(iter(self._small))
             if copy.hits:
                 self._dequeue(copy)
                 copy.hits, copy.is_main = 0, True
@@ -133,18 +161,19 @@ class Kept:
             self._ghosts[copy.key] = None
             while len(self._ghosts) > len(self._copies):
                 self._ghosts.popitem(last=False)
+            self.drop((copy.key,), ())
         else:
-            copy = next(iter(self._main.values()))
+            copy = next(iter(self._main))
             if copy.hits:
                 copy.hits -= 1
-                self._main.move_to_end(copy.key)
+                self._main.move_to_end(copy)
                 return
-        self._remove(copy)
+            self.drop((copy.key,), ())
 
-    def _remove(self, copy: Copy) -> None:
-        del self._copies[copy.key]
+    def _bury(self) -> None:
+        copy = self._dead.popleft()
         for tag in copy.tags:
-            # A tag may stand there twice.
+            # A tag may stand there twice, or was dropped and is another's by now.
             if (mark := self._marks.get(tag)) is not None:
                 mark.copies.discard(copy)
                 if not mark.copies:
@@ -153,16 +182,16 @@ class Kept:
 
     def _enqueue(self, copy: Copy) -> None:
         if copy.is_main:
-            self._main[copy.key] = copy
+            self._main[copy] = None
             self._main_bytes += copy.size
         else:
-            self._small[copy.key] = copy
+            self._small[copy] = None
             self._small_bytes += copy.size
 
     def _dequeue(self, copy: Copy) -> None:
         if copy.is_main:
-            del self._main[copy.key]
+            del self._main[copy]
             self._main_bytes -= copy.size
         else:
-            del self._small[copy.key]
+            del self._small[copy]
             self._small_bytes -= copy.size

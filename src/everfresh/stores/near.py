@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Final
 
 from redis.exceptions import ResponseError
 
-from everfresh.stores.base import NO_KEY, Held, Snapshot, Snapshots
-from everfresh.stores.kept import MOST_HITS, Copy, Kept
+from everfresh.stores.base import NO_KEY, Snapshot, Snapshots
+from everfresh.stores.kept import MOST_HITS, Kept
 from everfresh.stores.pushes import Pushes
 from everfresh.stores.redis import TAGS_PER_SCRIPT
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from everfresh.stores.base import Fill
-    from everfresh.stores.redis import RedisStore
+    from everfresh.stores.redis import Look, RedisStore
 
 __all__ = ["NearStore"]
 
@@ -126,7 +126,10 @@ class NearStore:
         if not near or key == NO_KEY:
             return self.store.read(key, tags)
         held = self.peek(key, tags)
-        return self._look((key,), tags, (tuple(tags),))[1][0] if held is None else held
+        if held is not None:
+            return held
+        look, kept = self._look((key,), tags, (tuple(tags),))
+        return Snapshot(entry=look.entries[0], versions=look.versions) if kept is None else kept
 
     def read_many(
         self, keys: Sequence[str], tags: Sequence[str], *, near: bool = False, own: Sequence[tuple[str, ...]] = ()
@@ -137,40 +140,55 @@ class NearStore:
         """
         if not near:
             return self.store.read_many(keys, tags)
-        held = self.peek_many(keys, tags)
-        if held is not None:
-            return held
-        if len(own) != len(keys) or not 0 < len(keys) <= TAGS_PER_SCRIPT:
-            return self.store.read_many(keys, tags)
-        return self._look(keys, tags, own)[0]
+        entries, are_of_one_moment = self._held(keys)
+        versions = self._versions(tags) if are_of_one_moment else None
+        if versions is None:
+            missing = [at for at, entry in enumerate(entries) if entry is None]
+            if len(own) != len(keys) or len(missing) > TAGS_PER_SCRIPT:
+                return self.store.read_many(keys, tags)
+            # Whatever the age of an entry, versions that are the server's at one moment tell whether it holds at that
+            # moment. So only those are asked for which are not here.
+            look = self._look([keys[at] for at in missing], tags, [own[at] for at in missing])[0]
+            versions = look.versions
+            for at, entry in zip(missing, look.entries, strict=True):
+                entries[at] = entry
+        return Snapshots(entries=tuple(entries), versions=versions)
 
     def peek_many(self, keys: Sequence[str], tags: Sequence[str]) -> Snapshots | None:
-        """The copies, if all of them held at one moment: the latest at which nothing was under way.
+        """The copies of what the server says of *keys* and *tags*, if there are all, and all held at one moment."""
+        entries, are_of_one_moment = self._held(keys)
+        versions = self._versions(tags) if are_of_one_moment else None
+        return None if versions is None else Snapshots(entries=tuple(entries), versions=versions)
 
-        A copy that was read since may be of after a change whose push has not arrived, on another connection than the
-        answer; beside one from before that change it would show what never was. Of tags there is nothing to ask: a
-        version is never one again that it was before, so an entry of before that moment whose version is still, or
-        again, found is one of that moment.
+    def _held(self, keys: Sequence[str]) -> tuple[list[bytes | None], bool]:
+        """The entries of copies, None where there is none; and are there all, and did all hold at one moment?
+
+        It is the latest at which nothing was under way. A copy that was read since may be of after a change whose push
+        has not arrived, on another connection than the answer; beside one from before that change it would show what
+        never was. Of tags there is nothing to ask: a version is never one again that it was before, so an entry of
+        before that moment whose versions are still found was right at that moment.
         """
         now = monotonic()
         if not self._may_look(now):
-            return None
-        proved = self._proved
+            return [None] * len(keys), False
+        proved, are_of_one_moment = self._proved, True
         entries: list[bytes | None] = []
         for key in keys:
             copy = self._find(key)
-            if copy is None or copy.seen > proved or copy.until <= now:
-                return None
+            if copy is None or copy.until <= now:
+                are_of_one_moment = False
+                entries.append(None)
+                continue
+            if copy.seen > proved:
+                are_of_one_moment = False
             if copy.hits < MOST_HITS:
                 copy.hits += 1
             entries.append(copy.snapshot.entry)
-        versions: list[bytes | None] = []
-        for tag in tags:
-            mark = self._find_mark(tag)
-            if mark is None:
-                return None
-            versions.append(mark.version)
-        return Snapshots(entries=tuple(entries), versions=tuple(versions))
+        return entries, are_of_one_moment
+
+    def _versions(self, tags: Sequence[str]) -> tuple[bytes | None, ...] | None:
+        marks = [self._find_mark(tag) for tag in tags]
+        return None if None in marks else tuple([mark.version for mark in marks if mark is not None])
 
     def begin_fill(self, key: str, tags: Sequence[str], lease_seconds: float) -> Fill:
         """Create the versions of *tags* that are missing, and take the lease on *key*."""
@@ -237,54 +255,63 @@ class NearStore:
 
     def _look(
         self, keys: Sequence[str], tags: Sequence[str], own: Sequence[tuple[str, ...]]
-    ) -> tuple[Snapshots, list[Snapshot]]:
-        """Look at the server, and keep copies of what did not change since; all of it, and each for itself."""
+    ) -> tuple[Look, Snapshot | None]:
+        """Look at the server, and keep copies of what did not change since. Also the last that was kept."""
         with self._lock:
             is_open, begun = self._pushes is not None, self._clock
             self._asking += 1
-        copies: list[Copy] = []
-        incarnation = ""
+        kept = None
         try:
             asked = monotonic()
             look = self.store.look(keys, tags)
-            incarnation, live = look.incarnation, dict(zip(tags, look.versions, strict=True))
             seen = monotonic()
-            snapshots = [
-                Snapshot(entry=entry, versions=tuple([live.get(tag) for tag in names]), held=Held())
-                for entry, names in zip(look.entries, own, strict=True)
-            ]
-            copies = [
-                Copy(key, names, snapshot, seen, asked + lifetime)
-                for key, names, snapshot, lifetime in zip(keys, own, snapshots, look.lifetimes, strict=True)
-                # What is missing or pending is about to change.
-                if snapshot.entry is not None and lifetime > 0 and None not in snapshot.versions
-            ]
+            with self._lock:
+                # Else it was another server that answered.
+                if is_open and look.incarnation == self._incarnation:
+                    kept = self._keep(keys, tags, own, look, begun, asked, seen)
+                    if len(keys) > 1:
+                        # Together they are of use only after the next proof: who comes next shall ask for it.
+                        self._newest, self._calm_until = seen, -inf
         finally:
             with self._lock:
-                if is_open and incarnation == self._incarnation:
-                    for copy in copies:
-                        if self._is_so(copy, begun):
-                            self._kept.put(copy)
-                    if len(copies) > 1:
-                        # They are of use only after the next proof: who comes next shall ask for it.
-                        self._newest, self._calm_until = seen, -inf
                 self._asking -= 1
                 if not self._asking:
                     self._recent_keys.clear()
                     self._recent_tags.clear()
         if not is_open:
             self._open()
-        return Snapshots(entries=look.entries, versions=look.versions), snapshots
+        return look, kept
 
-    def _is_so(self, copy: Copy, begun: int) -> bool:
-        """Was nothing of *copy* changed since the moment *begun*, as far as is known?
+    def _keep(
+        self,
+        keys: Sequence[str],
+        tags: Sequence[str],
+        own: Sequence[tuple[str, ...]],
+        look: Look,
+        begun: int,
+        asked: float,
+        seen: float,
+    ) -> Snapshot | None:
+        """Keep what is an answer and did not change since *begun*, as far as is known.
 
         What changed later will still be heard, by whoever next looks for a copy.
         """
+        kept, live = None, dict(zip(tags, look.versions, strict=True))
+        for key, names, entry, lifetime in zip(keys, own, look.entries, look.lifetimes, strict=True):
+            versions = tuple([live.get(name) for name in names])
+            # What is missing or pending is about to change.
+            if entry is None or lifetime <= 0 or None in versions:
+                continue
+            if self._clock == begun or self._is_so(key, names, begun):
+                kept = self._kept.put(key, names, entry, versions, seen=seen, until=asked + lifetime)
+        return kept
+
+    def _is_so(self, key: str, tags: tuple[str, ...], begun: int) -> bool:
+        recent = self._recent_tags
         return (
             begun >= self._forgotten
-            and self._recent_keys.get(copy.key, 0) <= begun
-            and all(self._recent_tags.get(tag, 0) <= begun for tag in copy.tags)
+            and self._recent_keys.get(key, 0) <= begun
+            and all(recent.get(tag, 0) <= begun for tag in tags)
         )
 
     def _forget_own(self, *, keys: Iterable[str] = (), tags: Iterable[str] = ()) -> None:

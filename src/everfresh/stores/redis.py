@@ -138,14 +138,18 @@ class RedisStore:
         def commands(at: str) -> list[Command]:
             incarnations.append(at[len(self._prefix) : -1])
             entries = [f"{at}e{{{key}}}" for key in keys]
-            lifetimes = ("PTTL", *entries) if len(keys) == 1 else LIFETIMES.call(entries)
-            return [("MGET", *entries, *[f"{at}t{{{tag}}}" for tag in tags]), lifetimes]
+            looks: list[Command] = [("MGET", *entries, *[f"{at}t{{{tag}}}" for tag in tags])]
+            if entries:
+                looks.append(("PTTL", *entries) if len(entries) == 1 else LIFETIMES.call(entries))
+            return looks
 
-        found, lifetimes = self._ask(commands)
+        found, *lifetimes = self._ask(commands)
+        if len(keys) > 1:
+            [lifetimes] = lifetimes
         return Look(
             tuple(found[: len(keys)]),
             tuple(map(_version, found[len(keys) :])),
-            [each / 1000 for each in ([lifetimes] if len(keys) == 1 else lifetimes)],
+            [each / 1000 for each in lifetimes],
             incarnations[0],
         )
 
