@@ -11,6 +11,7 @@ import random
 import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from secrets import token_hex
 from typing import Any
 
@@ -211,12 +212,14 @@ def lose_in_cache(cache: Any) -> Callable[[str, str], None]:
     return lose
 
 
-def redis_stage(scheme: Scheme, url: str) -> Stage:
-    """A stage on a Redis server."""
+@contextmanager
+def redis_stage(scheme: Scheme, url: str) -> Iterator[Stage]:
+    """A stage on a Redis server, which leaves no connection open."""
     import redis
 
     store = RedisStore.from_url(url, "schedules:", timeout_seconds=5.0)
-    return Stage(scheme, store, lose_in_redis(store, redis.Redis.from_url(url)))
+    with closing(store), redis.Redis.from_url(url) as direct:
+        yield Stage(scheme, store, lose_in_redis(store, direct))
 
 
 def cache_stage(scheme: Scheme, cache: Any) -> Stage:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -42,9 +43,10 @@ def redis() -> Iterator[servers.RedisServer]:
 
 
 @pytest.fixture
-def on_redis(redis: servers.RedisServer) -> Callable[[Scheme], Stage]:
+def on_redis(redis: servers.RedisServer) -> Iterator[Callable[[Scheme], Stage]]:
     """A stage on Redis."""
-    return lambda scheme: redis_stage(scheme, redis.url)
+    with ExitStack() as opened:
+        yield lambda scheme: opened.enter_context(redis_stage(scheme, redis.url))
 
 
 @pytest.fixture(params=["locmem", "memcached"])

@@ -181,6 +181,11 @@ class TestOthers:
             )
             assert store.begin_fill("key", ["tag"], 5).versions == store.read("key", ["tag"]).versions != (None,)
             assert connection_kwargs(store)["db"] == 4
+            close_stores()
+            # Those to the sentinel too.
+            pool = store.store._pool  # type: ignore[attr-defined]
+            pools = [pool, *(each.connection_pool for each in pool.sentinel_manager.sentinels)]
+            assert [[each._sock for each in one._available_connections] for one in pools] == [[None], [None]]
 
     def test_hidden_errors(self, alias: Callable[..., str]) -> None:
         """A backend that hides its errors would drop invalidations, so it is refused with the way out."""

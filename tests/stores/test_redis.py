@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import secrets
 import threading
@@ -11,6 +12,7 @@ import pytest
 import redis as client
 from redis.connection import Connection
 
+from everfresh.stores import redis
 from everfresh.stores.redis import RedisStore
 from everfresh.testing import StoreContract
 from tests import servers
@@ -282,6 +284,41 @@ class TestIncarnations:
         with client.Redis.from_url(server.url) as direct:
             assert set(direct.keys()) == {b"mine:0:e{key}", b"mine:0:t{tag}"}
         store.close()
+
+
+class TestEnds:
+    """No socket is left to the garbage collector: it may come to it before it comes to what would close it."""
+
+    def test_a_store_that_nobody_holds(self, server: servers.RedisServer) -> None:
+        """It takes its connections with it, at once."""
+        store = RedisStore.from_url(server.url)
+        filled(store, b"entry")
+        [connection] = store._pool._available_connections
+        assert connection._sock is not None
+        gc.disable()
+        try:
+            del store
+            assert connection._sock is None
+        finally:
+            gc.enable()
+
+    def test_closed_while_it_is_asked(
+        self, server: servers.RedisServer, store: RedisStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A connection that is busy then is closed when it has its answer, and so is that of who asks later."""
+        filled(store, b"entry")
+        converse = redis._converse
+
+        def closing(*args: Any) -> Any:
+            store.close()
+            return converse(*args)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(redis, "_converse", closing)
+            assert store.read("key", []).entry == b"entry"
+        assert [each._sock for each in store._pool._available_connections] == [None]
+        assert store.read("key", []).entry == b"entry"
+        assert [each._sock for each in store._pool._available_connections] == [None]
 
 
 class TestTrouble:

@@ -311,4 +311,32 @@ MUTANTS = [
         new="if False:",
         tests="tests/stores/test_aliases.py",
     ),
+    Mutant(
+        rule="a store that nobody holds closes its connections",
+        file="stores/redis.py",
+        old="        weakref.finalize(self, _disconnect, pool)\n",
+        new="",
+        tests="tests/stores/test_redis.py",
+    ),
+    Mutant(
+        rule="a store is part of no cycle",
+        file="stores/redis.py",
+        old="partial(type(self)._meet, weakref.proxy(self))",
+        new="self._meet",
+        tests="tests/stores/test_redis.py",
+    ),
+    Mutant(
+        rule="who asks a closed store leaves no connection open",
+        file="stores/redis.py",
+        old="            if self._is_closed:\n",
+        new="            if False:\n",
+        tests="tests/stores/test_redis.py",
+    ),
+    Mutant(
+        rule="a closed store closes its connections to the sentinels",
+        file="stores/redis.py",
+        old="        sentinel.connection_pool.disconnect(inuse_connections=False)\n",
+        new="        pass\n",
+        tests="tests/stores/test_aliases.py",
+    ),
 ]

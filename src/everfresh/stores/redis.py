@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+import weakref
 from functools import partial
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -84,7 +85,11 @@ class RedisStore:
         self._lifetime = _milliseconds(lifetime_seconds)
         self._incarnation = ""
         self._greet: Callable[[Any], None] | None = pool.connection_kwargs.get("redis_connect_func")
-        pool.connection_kwargs["redis_connect_func"] = self._meet
+        # Weakly, so that the store is part of no cycle, and its end closes the connections. The garbage collector may
+        # come to a socket before it comes to the connection that would close it: redis-py makes cycles of its own.
+        pool.connection_kwargs["redis_connect_func"] = partial(type(self)._meet, weakref.proxy(self))
+        weakref.finalize(self, _disconnect, pool)
+        self._is_closed = False
 
     @property
     def pool(self) -> ConnectionPool:
@@ -223,8 +228,9 @@ class RedisStore:
                 return [member.decode() for member in found]
 
     def close(self) -> None:
-        """Close the connections that are idle."""
-        self._pool.disconnect(inuse_connections=False)
+        """Close the connections that are idle, and each of the others as soon as it is."""
+        self._is_closed = True
+        _disconnect(self._pool)
 
     def _each(self, script: Script, tags: Sequence[str], *arguments: str | int) -> None:
         chunks = [tags[start : start + TAGS_PER_SCRIPT] for start in range(0, len(tags), TAGS_PER_SCRIPT)]
@@ -270,6 +276,9 @@ class RedisStore:
             raise
         finally:
             self._pool.release(connection)
+            # Looked at after the release: what close() has not seen among the idle ones, it was closed before.
+            if self._is_closed:
+                _disconnect(self._pool)
 
     def _meet(self, connection: Any) -> None:
         """Ask a server that we just connected to who it is. Runs on each new connection, before its first command."""
@@ -292,6 +301,13 @@ def connection_options(timeout_seconds: float) -> dict[str, Any]:
         "socket_connect_timeout": timeout_seconds,
         "retry": Retry(NoBackoff(), 0),
     }
+
+
+def _disconnect(pool: Any) -> None:
+    """Close the idle connections of *pool*, and those to the sentinels that it asks who the primary is."""
+    pool.disconnect(inuse_connections=False)
+    for sentinel in getattr(getattr(pool, "sentinel_manager", None), "sentinels", ()):
+        sentinel.connection_pool.disconnect(inuse_connections=False)
 
 
 def _converse(connection: Any, commands: list[Command]) -> list[Any]:
