@@ -14,7 +14,7 @@ from everfresh.stores import current_store
 
 __all__ = ["Counts", "counting"]
 
-TRIPS = ("read", "read_many", "begin_fill", "fill", "fill_many", "drop", "release", "mark", "done")
+TRIPS = ("read", "read_many", "begin_fill", "fill", "fill_many", "drop", "release", "mark", "done", "enroll")
 
 
 class Counts:
@@ -24,7 +24,7 @@ class Counts:
         self.trips: list[str] = []
         self.asked = 0
         self.under_way = 0
-        self.on_redis = type(current_store().store).__name__ == "RedisStore"
+        self.on_redis = type(current_store().store).__name__ == "NearStore"
         self.statements: list[str] = []
 
     def clear(self) -> None:

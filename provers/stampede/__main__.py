@@ -68,9 +68,16 @@ class Process:
         assert self.process.stdin is not None
         print(at, seconds, file=self.process.stdin, flush=True)
 
+    def wait_until_computing(self) -> None:
+        """Until the function has begun in one of its threads, which has the lease then."""
+        if (line := self._line()) != "computing":
+            raise RuntimeError(f"a process of the crowd did not compute, and said {line!r}")
+
     def answer(self) -> dict[str, Any]:
         """What its threads got."""
-        answer: dict[str, Any] = json.loads(self._line())
+        while (line := self._line()) == "computing":
+            continue
+        answer: dict[str, Any] = json.loads(line)
         return answer
 
     def end(self, number: int = signal.SIGTERM) -> None:
@@ -112,7 +119,7 @@ class Crowd:
         holder = Process(1, self.environment)
         holder.wait_until_ready()
         holder.ask(time.time(), seconds)
-        time.sleep(0.5)
+        holder.wait_until_computing()
         holder.end(signal.SIGKILL)
 
     def __enter__(self) -> Self:

@@ -70,6 +70,12 @@ class Limits:
     compress_above: int = 8_192
     """Bytes of a body above which it is compressed, where zstd is at hand."""
 
+    near_bytes: int = 64_000_000
+    """Bytes of the copies that a process keeps near, all together."""
+
+    near_seconds: float = 1.0
+    """How long the server may be silent before near copies are passed over, and so how old one may be at most."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRule:
@@ -86,6 +92,9 @@ class ModelRule:
 
     on_missing: OnMissing = "refresh"
     """What becomes of a list that points to a row which is gone."""
+
+    near: bool | None = None
+    """Are copies of its answers kept in each process? ``None``: as ``NEAR`` says."""
 
     republish: bool = False
     """Are rows of a published model published again after every write, or only dropped, but for ``save()``?"""
@@ -116,6 +125,9 @@ class Settings:
 
     cache_get: bool = False
     """Is every ``get()`` of every model cached without being asked?"""
+
+    near: bool = False
+    """Are copies of answers kept in each process, where the store tells of their changes?"""
 
     timeout: float | None = _DAY
     """Seconds an entry lives at most; ``None``: for ever."""
@@ -285,7 +297,7 @@ def _models(value: object) -> Mapping[str, ModelRule | None]:
     return {_label(label): _rule(label, rule) for label, rule in value.items()}
 
 
-_RULE_KEYS = frozenset({"ops", "timeout", "rows", "on_missing", "republish", "tag_fields", "tag_sets"})
+_RULE_KEYS = frozenset({"ops", "timeout", "rows", "near", "on_missing", "republish", "tag_fields", "tag_sets"})
 
 
 def _rule(label: object, rule: object) -> ModelRule | None:
@@ -309,6 +321,7 @@ def _rule(label: object, rule: object) -> ModelRule | None:
         operations=frozenset(operations),
         timeout=_timeout(rule.get("timeout")),
         rows=_bool(rule.get("rows", False)),
+        near=_bool(rule["near"]) if "near" in rule else None,
         on_missing=on_missing,
         republish=_bool(rule.get("republish", False)),
         tag_fields=_field_names(rule.get("tag_fields", ()), f'"tag_fields" of {label!r}'),
@@ -327,6 +340,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "CACHE": _str,
     "CACHE_ALL": _bool,
     "CACHE_GET": _bool,
+    "NEAR": _bool,
     "TIMEOUT": _timeout,
     "JITTER": _part,
     "PREFIX": _prefix,

@@ -76,12 +76,12 @@ class _Road:
     kind: type
     hydrator: RowHydrator
 
-    def wanted(self, value: object, timeout: float | None) -> Wanted | None:
+    def wanted(self, value: object, policy: Policy) -> Wanted | None:
         """The entry; ``None`` where *value* has to be looked at more closely."""
         if type(value) is not self.kind:
             return None
         try:
-            return self.family.named(self.family.name(value), timeout)
+            return self.family.named(self.family.name(value), policy.timeout, near=bool(policy.near))
         except Uncacheable:
             return None
 
@@ -178,7 +178,7 @@ def direct_entry(queryset: QuerySet[Any], name: str, value: object) -> Wanted | 
     if policy is None or not _is_plain(policy) or not may_be_made(queryset.model) or not _is_untouched(queryset):
         return None
     road = _road(queryset.model, name, connections[queryset.db])
-    return None if road is None else road.wanted(value, policy.timeout)
+    return None if road is None else road.wanted(value, policy)
 
 
 def _is_plain(policy: Policy) -> bool:
@@ -198,7 +198,7 @@ def _instance(
         return None
     connection = connections[using]
     road = _road(model, name, connection)
-    wanted = None if road is None else road.wanted(value, policy.timeout)
+    wanted = None if road is None else road.wanted(value, policy)
     if road is None or wanted is None:
         return None
     if policy.action == "clean":

@@ -30,6 +30,7 @@ class CacheQuerySet(QuerySet[_M]):
         timeout: float | timedelta | None = UNSAID,
         grace: float | timedelta | None = UNSAID,
         rows: bool | None = None,
+        near: bool | None = None,
         key: str | None = None,
         key_prefix: str | None = None,
         expire_on: Iterable[str] | None = None,
@@ -42,6 +43,7 @@ class CacheQuerySet(QuerySet[_M]):
             timeout=timeout,
             grace=grace,
             rows=rows,
+            near=near,
             key=key,
             key_prefix=key_prefix,
             expire_on=expire_on,
@@ -102,6 +104,7 @@ class CacheManager(Manager.from_queryset(CacheQuerySet)[_M]):  # type: ignore[mi
         cache_get: is every ``get()`` cached? ``None``: the settings decide.
         cache_all: is every read cached? Includes ``get()``. ``None``: the settings decide.
         rows: is each row an entry of its own, and a cached list one of pointers to rows? ``None``: the settings decide.
+        near: is a copy of each answer kept in each process? ``None``: the settings decide.
         timeout: as of ``.cache()``.
         grace: as of ``.cache()``.
         key_prefix: as of ``.cache()``.
@@ -117,6 +120,7 @@ class CacheManager(Manager.from_queryset(CacheQuerySet)[_M]):  # type: ignore[mi
         cache_get: bool | None = None,
         cache_all: bool | None = None,
         rows: bool | None = None,
+        near: bool | None = None,
         timeout: float | timedelta | None = UNSAID,
         grace: float | timedelta | None = None,
         key_prefix: str | None = None,
@@ -128,6 +132,7 @@ class CacheManager(Manager.from_queryset(CacheQuerySet)[_M]):  # type: ignore[mi
             cache_get=True if cache_all else cache_get,
             cache_all=cache_all,
             rows=rows,
+            near=near,
             timeout=None if timeout is UNSAID else seconds(timeout),
             has_timeout=timeout is not UNSAID,
             grace=seconds(grace),

@@ -63,6 +63,9 @@ class Policy:
     rows: bool | None = None
     """Is each row an entry of its own, and a list one of pointers? ``None``: the settings decide."""
 
+    near: bool | None = None
+    """Is a copy of the answer kept in each process? ``None``: the settings decide."""
+
     watch: Watch = EVERYTHING
     """Which conditions of the query count."""
 
@@ -104,6 +107,7 @@ def cache(
     timeout: float | timedelta | None = UNSAID,
     grace: float | timedelta | None = UNSAID,
     rows: bool | None = None,
+    near: bool | None = None,
     key: str | None = None,
     key_prefix: str | None = None,
     expire_on: Iterable[str] | None = None,
@@ -123,6 +127,8 @@ def cache(
             now.** ``None``: never. Such an answer is stored whole, whatever *rows* says.
         rows: is each row an entry of its own, and the list one of pointers to them? Left out: what was said before
             or the manager or ``MODELS`` say.
+        near: is a copy of the answer kept in each process that reads it, for as long as the store tells of no change?
+            Left out: what was said before or the manager, ``MODELS`` or ``NEAR`` say.
         key: a name of the answer, so that one query can be cached twice, with two timeouts or two ``expire_on``. It is
             added to what names the query, so two queries of one name have two answers.
         key_prefix: a name that many answers share.
@@ -131,8 +137,8 @@ def cache(
         depends_on: models, or labels such as ``"app.Model"``, of which any write ends the answer, though the query
             reads nothing of them.
 
-    What is left out of ``grace``, ``rows``, ``key``, ``key_prefix``, ``expire_on`` and ``depends_on`` stays as an
-    earlier call or the manager said.
+    What is left out of ``grace``, ``rows``, ``near``, ``key``, ``key_prefix``, ``expire_on`` and ``depends_on`` stays as
+    an earlier call or the manager said.
 
     Raises:
         FieldError: for a path that leads to no field.
@@ -149,6 +155,8 @@ def cache(
         said["grace"] = seconds(grace)
     if rows is not None:
         said["rows"] = rows
+    if near is not None:
+        said["near"] = near
     terms = on_terms(policy.terms, key=key, key_prefix=key_prefix, expire_on=expire_on, depends_on=depends_on)
     return with_policy(queryset, terms=terms, **said)
 
@@ -254,6 +262,8 @@ def _with_rule(policy: Policy, rule: ModelRule) -> Policy:
         said["timeout"] = settings().timeout if rule.timeout is None else rule.timeout
     if policy.rows is None and rule.rows:
         said["rows"] = True
+    if policy.near is None:
+        said["near"] = settings().near if rule.near is None else rule.near
     return replace(policy, **said) if said else policy
 
 

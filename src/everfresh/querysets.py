@@ -163,14 +163,22 @@ def _plan(
     queryset: QuerySet[Any], policy: Policy, form: str, expressions: Mapping[str, BaseExpression] | None = None
 ) -> Plan:
     return plan(
-        queryset.query, queryset.db, form, policy.timeout, expressions, policy.watch, policy.terms, policy.grace
+        queryset.query,
+        queryset.db,
+        form,
+        policy.timeout,
+        expressions,
+        policy.watch,
+        policy.terms,
+        policy.grace,
+        near=bool(policy.near),
     )
 
 
 def _pointing(queryset: QuerySet[Any], policy: Policy) -> Pointing | None:
     """How it is put together from rows, or ``None`` when it has an entry like any other, or none at all."""
     try:
-        return Pointing.of(queryset, policy.timeout, policy.watch, policy.terms)
+        return Pointing.of(queryset, policy.timeout, policy.watch, policy.terms, near=bool(policy.near))
     except Uncacheable:
         return None
     except Exception:

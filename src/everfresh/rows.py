@@ -51,6 +51,9 @@ class Pointing:
     """Seconds; ``None`` is for ever."""
 
     using: str
+    near: bool
+    """May this process keep copies of the parts?"""
+
     keys: Sequence[Any] | None
     """The primary keys asked for, where the query asks for nothing else."""
 
@@ -62,7 +65,13 @@ class Pointing:
 
     @classmethod
     def of(
-        cls, queryset: QuerySet[Any], timeout: float | None, watch: Watch = EVERYTHING, terms: Terms = PLAIN
+        cls,
+        queryset: QuerySet[Any],
+        timeout: float | None,
+        watch: Watch = EVERYTHING,
+        terms: Terms = PLAIN,
+        *,
+        near: bool = False,
     ) -> Pointing:
         """How the instances of *queryset*, which is not changed, are put together.
 
@@ -75,7 +84,7 @@ class Pointing:
         keys = None if terms.depends_on else _keys_asked_for(queryset)
         listed = None
         if keys is None:
-            listed = plan(_pointers_of(queryset).query, using, "pointers", timeout, None, watch, terms)
+            listed = plan(_pointers_of(queryset).query, using, "pointers", timeout, None, watch, terms, near=near)
         begins = family_of(queryset.model, using).shape if listed is None else listed.shape
         for key in keys or ():
             family_of(queryset.model, using).name(key)
@@ -83,7 +92,7 @@ class Pointing:
         layout = layout_of(compiler_of(queryset, shape))
         for part in layout.parts:
             family_of(part.model, using)
-        return cls(queryset, timeout, using, keys, listed, shape, layout)
+        return cls(queryset, timeout, using, near, keys, listed, shape, layout)
 
     def instances(self, *, fresh: bool = False) -> Answer[list[Any]]:
         """What the queryset would have found.
@@ -108,7 +117,7 @@ class Pointing:
         if self.listed is not None:
             return [self.listed.wanted]
         family = family_of(self.queryset.model, self.using)
-        return [family.wanted(key, self.timeout) for key in self.keys or ()]
+        return [family.wanted(key, self.timeout, near=self.near) for key in self.keys or ()]
 
     def _read(self, fresh: bool) -> Answer[list[Any]]:
         moment = Moment(connections[self.using])
@@ -177,7 +186,7 @@ class Pointing:
         if not unique:
             return {}, False
         family = family_of(part.model, self.using)
-        wanted = [family.wanted(key, self.timeout) for key in unique]
+        wanted = [family.wanted(key, self.timeout, near=self.near) for key in unique]
         stored: dict[Any, Rows] = {}
         if not fresh:
             found = moment.look(wanted, ROWS, lambda positions: family.fetch([unique[at] for at in positions]))

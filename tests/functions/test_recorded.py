@@ -19,10 +19,11 @@ from everfresh.conf import settings
 from everfresh.events import Outcome
 from everfresh.queries.terms import any_write
 from everfresh.reading import Answer
-from everfresh.recording import recording
+from everfresh.recorded.reading import _reason_not_to_store
+from everfresh.recording import Recording, recording
 from everfresh.stores import GuardedStore
 from tests.conftest import Elsewhere
-from tests.functions.computing import ask
+from tests.functions.computing import ask, computation
 from tests.library.models import Author, Book, Publisher
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -92,32 +93,59 @@ def test_what_reads_a_hit_is_kept(author: Author) -> None:
         assert ask(both, key).value == (before[0] + 1, [f"after {key}"])
 
 
-@pytest.mark.parametrize("column", ["title", "pages"])
-def test_what_reads_a_hit_while_it_changes_is_not_stale(author: Author, column: str, monkeypatch: Any) -> None:
+def test_what_reads_rows_of_a_hit_is_kept(author: Author) -> None:
+    """The same for a list whose rows come from their own entries."""
+
+    def both() -> Any:
+        listed = Book.objects.filter(author_id=1, status=2).cache(rows=True)
+        return [book.title for book in listed], titles()
+
+    Book.objects.create(id=2, author=author, title="two", status=2)
+    assert ask(both).value == (["two"], ["one", "two"])
+    Book.objects.filter(id=1).update(title="new")
+    assert ask(both) == Answer((["two"], ["new", "two"]), Outcome.FILL)
+    assert ask(both).outcome is Outcome.HIT
+    Book.objects.filter(id=1).update(status=2)
+    assert ask(both).value == (["new", "two"], ["new", "two"])
+    Book.objects.filter(id=2).update(title="newer")
+    assert ask(both).value == (["new", "newer"], ["new", "newer"])
+
+
+@pytest.mark.parametrize("between", [{"title": "three"}, {"pages": 11}, {"status": 2}], ids=str)
+@pytest.mark.parametrize("of", ["computed", "rows"])
+def test_what_reads_a_hit_while_it_changes_is_not_stale(
+    author: Author, of: str, between: dict[str, Any], monkeypatch: Any
+) -> None:
     """A write comes between the look at the hit and the versions of those of its tags that have none."""
 
     def pages() -> Any:
         return ask(lambda: Book.objects.filter(author_id=1).aggregate(pages=Sum("pages"))["pages"], "pages").value
 
-    def both() -> Any:
-        return pages(), titles()
+    def rows() -> Any:
+        return [book.pages for book in Book.objects.filter(author_id=1, status=2).order_by("id").cache(rows=True)]
 
-    pages()
+    inner = pages if of == "computed" else rows
+
+    def both() -> Any:
+        return inner(), titles()
+
+    Book.objects.create(id=2, author=author, title="other", status=2, pages=5)
+    inner()
     Book.objects.filter(id=1).update(title="two")
     begin_fill = GuardedStore.begin_fill
-    left = [{"title": "three"}, {"pages": 11}]
+    left = [between]
 
     def write_before(store: GuardedStore, key: str, tags: Any, seconds: float) -> Any:
         if key == "-" and left:
-            Book.objects.filter(id=1).update(**left.pop(0 if column == "title" else 1))
-            left.clear()
+            Book.objects.filter(id=1).update(**left.pop())
         return begin_fill(store, key, tags, seconds)
 
     monkeypatch.setattr(GuardedStore, "begin_fill", write_before)
     ask(both, "both")
     assert not left
-    book = Book.objects.nocache().get(id=1)
-    assert ask(both, "both").value == (book.pages, [book.title])
+    with everfresh.disabled():
+        now = both()
+    assert ask(both, "both").value == now
 
 
 def test_what_it_read_depends_on_what_it_read_before(author: Author) -> None:
@@ -219,6 +247,23 @@ def test_untracked_read(
         for _ in range(2):
             assert ask(function, label=f"{namespace}()").outcome is Outcome.MISS
     assert caplog.text.count(f"{namespace}() is not cached") == 1
+
+
+def test_warnings_do_not_grow_without_end(caplog: pytest.LogCaptureFixture) -> None:
+    """What was warned of long ago is forgotten: without a label, there is one for each key."""
+    recorded = Recording(untracked=["raw SQL"])
+
+    def warned(number: int) -> int:
+        key = f"untracked {number}"
+        _reason_not_to_store(recorded, computation(key))
+        return caplog.text.count(f"{computation(key).key} is not cached")
+
+    with caplog.at_level(logging.WARNING, "everfresh"):
+        assert warned(0) == warned(0) == 1
+        for number in range(1, 2_000):
+            warned(number)
+            caplog.clear()
+        assert warned(0) == 1
 
 
 def test_declared_dependency(author: Author) -> None:

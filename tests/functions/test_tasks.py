@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator
 from enum import Enum
 from typing import Any
@@ -11,10 +11,13 @@ from typing import Any
 import django
 import pytest
 from asgiref.sync import async_to_sync
+from django.db import transaction
 from django.db.models import QuerySet
 from django.test import override_settings
 
 from everfresh import codec, memoize
+from everfresh.recorded import member
+from everfresh.stores import current_store
 from tests.conftest import Configure
 from tests.library.models import Author, Book, Order, OrderLine
 
@@ -124,6 +127,82 @@ def test_the_first_who_asks_gets_the_old_one(author: Author, backend: Any, djang
     with django_assert_num_queries(0):
         assert titles(1) == ["new"]
     assert RUNS == [1, 1]
+
+
+@pytest.mark.parametrize("read", [titles, async_to_sync(atitles)], ids=["called", "awaited"])
+@dummy
+def test_its_lease_is_given_back(author: Author, backend: Any, read: Any) -> None:
+    """By the worker, as soon as it is done: what is invalidated again is refreshed again, and not when it ends."""
+    read(1)
+    for title in ("new", "newer", "newest"):
+        old = read(1)
+        Book.objects.update(title=title)
+        assert read(1) == old
+        assert len(backend.results) == 1
+        work(backend)
+        assert read(1) == [title]
+
+
+@dummy
+def test_the_lease_of_a_task_that_fails(author: Author, backend: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is given back too: the next one who asks has it tried again."""
+    titles(1)
+    Book.objects.update(title="new")
+    titles(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(QuerySet, "__iter__", lambda _: 1 // 0)
+        with pytest.raises(ZeroDivisionError):
+            work(backend)
+    assert titles(1) == ["one"]
+    assert len(backend.results) == 2
+    work(backend)
+    assert titles(1) == ["new"]
+
+
+@dummy
+def test_the_lease_of_a_task_in_a_transaction(author: Author, backend: Any) -> None:
+    """What it computes with its own uncommitted rows is nobody else's; the next one who asks has it tried again."""
+    titles(1)
+    Book.objects.update(title="new")
+    titles(1)
+    with transaction.atomic():
+        Author.objects.create(id=2, name="B")
+        work(backend)
+    assert titles(1) == ["one"]
+    assert len(backend.results) == 1
+
+
+@dummy
+def test_a_lease_that_ended_in_the_queue(author: Author, backend: Any) -> None:
+    """The task computes it all the same, and leaves the lease of whoever has taken the next one alone."""
+    titles(1)
+    Book.objects.update(title="new")
+    titles(1)
+    key = member(titles._recipe.computation(titles._called(((1,), {})))).partition(" ")[0]
+    store = current_store()
+    [result] = backend.results
+    given = codec.unpack_any(b64decode(result.args[1]), result.args[0], refreshing._secrets())
+    *_, (_, lease) = given
+    store.release(key, lease)
+    other = store.begin_fill(key, (), 5).lease
+    assert other is not None
+    work(backend)
+    assert titles(1) == ["new"]
+    assert store.begin_fill(key, (), 5).lease is None
+    store.release(key, other)
+    assert store.begin_fill(key, (), 5).lease is not None
+
+
+@dummy
+def test_a_payload_of_before(author: Author, backend: Any) -> None:
+    """A worker may be newer than who enqueued: without a lease in it, a task works as well."""
+    path = "tests.functions.test_tasks:titles"
+    titles(1)
+    Book.objects.update(title="new")
+    payload = codec.pack_any(refreshing._packed([(1,), {}]), path, None)
+    refreshing.refresh.call(path, b64encode(payload).decode())
+    assert titles(1) == ["new"]
+    assert backend.results == []
 
 
 @immediate

@@ -14,6 +14,7 @@ from django.core.cache.backends.redis import RedisCache
 from everfresh.exceptions import StoreMisconfigured
 from everfresh.stores import close_stores, open_store
 from everfresh.stores.django import DjangoStore
+from everfresh.stores.near import NearStore
 from everfresh.stores.redis import RedisStore
 from tests import servers
 
@@ -79,8 +80,11 @@ def alias(settings: SettingsWrapper) -> Iterator[Callable[..., str]]:
 
 def connection_kwargs(store: Any) -> dict[str, Any]:
     """What the pool of a guarded Redis store makes its connections of."""
-    assert isinstance(store.store, RedisStore)
-    return {name: value for name, value in store.store._pool.connection_kwargs.items() if not name.endswith("_func")}
+    assert isinstance(store.store, NearStore)
+    assert isinstance(store.store.store, RedisStore)
+    return {
+        name: value for name, value in store.store.store.pool.connection_kwargs.items() if not name.endswith("_func")
+    }
 
 
 class TestDjangosOwn:
@@ -103,7 +107,7 @@ class TestDjangosOwn:
         assert (used["port"], used["db"], used["client_name"]) == (redis.port, 3, "everfresh")
         assert (used["socket_timeout"], used["socket_connect_timeout"]) == (0.3, 0.3)
         assert store.begin_fill("key", ["tag"], 5).versions == store.read("key", ["tag"]).versions != (None,)
-        assert store.store._prefix == "site:7:ef:"  # type: ignore[attr-defined]
+        assert store.store.store._prefix == "site:7:ef:"  # type: ignore[attr-defined]
 
     def test_options_win(self, alias: Callable[..., str]) -> None:
         """A time-out in OPTIONS is the user's word, and goes before the setting for all stores."""

@@ -10,6 +10,7 @@ RECORDED = "tests/functions/test_recorded.py"
 TAGS = "tests/functions/test_tags.py"
 WAITING = "tests/functions/test_waiting.py"
 GRACE = "tests/functions/test_grace.py"
+TRIPS = "tests/functions/test_trips.py"
 
 MUTANTS = [
     Mutant(
@@ -17,6 +18,20 @@ MUTANTS = [
         file="reading/entries.py",
         old="        recording.note([frozenset({frozenset({name})}) for name in names], (), timeout)\n",
         new="",
+        tests=RECORDED,
+    ),
+    Mutant(
+        rule="a tag that moved and did no harm gets a version in a recording, for a list of rows too",
+        file="reading/many.py",
+        old="            note_hit(self._store, wanted, versions)",
+        new="            note(wanted, versions)",
+        tests=RECORDED,
+    ),
+    Mutant(
+        rule="a tag that moved gets a version only where it did no harm until then",
+        file="reading/entries.py",
+        old="    return versions if stale(moved) else now",
+        new="    return now",
         tests=RECORDED,
     ),
     Mutant(
@@ -46,8 +61,8 @@ MUTANTS = [
     Mutant(
         rule="a computation lives no longer than what it read",
         file="recorded/stored.py",
-        old=" if computation.name else recorded.timeout",
-        new=" if computation.name else computation.timeout",
+        old="    timeout = recorded.timeout\n",
+        new="    timeout = computation.timeout\n",
         tests=RECORDED,
     ),
     Mutant(
@@ -109,6 +124,34 @@ MUTANTS = [
         tests=WAITING,
     ),
     Mutant(
+        rule="what is new is listed before versions are taken",
+        file="recorded/reading.py",
+        old="        if not self._is_listed and not self._enroll():",
+        new="        if False:",
+        tests=TRIPS,
+    ),
+    Mutant(
+        rule="what is stored under another name is not listed under this one",
+        file="recorded/reading.py",
+        old=" and set(self.own.names) <= set(self._seen.dependencies.names)",
+        new="",
+        tests=TRIPS,
+    ),
+    Mutant(
+        rule="what is computed anew is listed for as long as it is stored",
+        file="recorded/reading.py",
+        old="        if begun.lease is None or self._is_enrolled or self._enroll():",
+        new="        if True:",
+        tests=TRIPS,
+    ),
+    Mutant(
+        rule="nothing is stored for longer than it is listed",
+        file="recorded/stored.py",
+        old="min(longest(recorded.timeout), longest(computation.timeout))",
+        new="longest(recorded.timeout)",
+        tests=TRIPS,
+    ),
+    Mutant(
         rule="an old result is served for its grace only",
         file="ages.py",
         old="    return monotonic() < since + grace",
@@ -135,6 +178,20 @@ MUTANTS = [
         old="            outer.moved = True",
         new="            pass",
         tests=GRACE,
+    ),
+    Mutant(
+        rule="the lease that a task was handed is given back where nothing is stored",
+        file="recorded/reading.py",
+        old="                if self._lease is not None:\n                    await",
+        new="                if False:\n                    await",
+        tests="tests/functions/test_tasks.py",
+    ),
+    Mutant(
+        rule="a task gives back the lease that it was handed",
+        file="functions/refreshing.py",
+        old="    face.recompute((tuple(args), kwargs), lease)",
+        new="    face.recompute((tuple(args), kwargs), None)",
+        tests="tests/functions/test_tasks.py",
     ),
     Mutant(
         rule="what is computed from an old answer of a query is not kept",

@@ -26,6 +26,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.timezone import get_current_timezone_name
 from django.utils.translation import get_language
 
+from everfresh.bounded import Bounded
 from everfresh.events import Outcome, Read, emit
 from everfresh.exceptions import Uncacheable, Unencodable
 from everfresh.fragments.pages import asked_again, held_by, named_as
@@ -75,7 +76,7 @@ _NEVER: Final = {
 }
 _OWN: Final = frozenset({"True", "False", "None"})
 
-_warned: set[str] = set()
+_warned: Bounded[str, bool] = Bounded(1_024)
 """What was warned of: once is enough."""
 
 
@@ -353,6 +354,6 @@ def _said(value: Any) -> str:
 
 
 def _warn(fragment: Fragment, reason: str, way_out: str) -> None:
-    if fragment.label not in _warned:
-        _warned.add(fragment.label)
+    if not _warned.get(fragment.label):
+        _warned[fragment.label] = True
         log.warning("The fragment %r is not cached: %s. %s", fragment.name, reason, way_out)

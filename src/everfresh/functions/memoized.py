@@ -165,16 +165,22 @@ class Memoized(_Face[_P], Generic[_P, _R]):
             for each, (call, computation) in zip(given, prepared, strict=True)
         ]
 
-    def _read(self, given: Arguments, *, fresh: bool = False) -> _R:
+    def _read(self, given: Arguments, *, fresh: bool = False, lease: bytes | None = None) -> _R:
         if not _is_off():
             call, computation = self._prepared(given)
             if computation is not None:
-                return self._answered(call, computation, fresh=fresh)
+                return self._answered(call, computation, fresh=fresh, lease=lease)
         result: _R = self._plain(given)
         return result
 
     def _answered(
-        self, call: Call, computation: Computation, answer: Answer[Any] | None = None, *, fresh: bool = False
+        self,
+        call: Call,
+        computation: Computation,
+        answer: Answer[Any] | None = None,
+        *,
+        fresh: bool = False,
+        lease: bytes | None = None,
     ) -> _R:
         recipe, outer = self._recipe, current_recording()
 
@@ -190,7 +196,7 @@ class Memoized(_Face[_P], Generic[_P, _R]):
             return list(result) if recipe.is_generator else result
 
         if answer is None:
-            answer = read_recorded(computation, compute, fresh=fresh)
+            answer = read_recorded(computation, compute, fresh=fresh, lease=lease)
         if answer.from_cache and recipe.on_hit is not None:
             recipe.on_hit(computation.name, answer.value, call)
         return self._handed_out(answer.value)
@@ -199,19 +205,19 @@ class Memoized(_Face[_P], Generic[_P, _R]):
         handed_out: _R = iter(value) if self._recipe.is_generator else value
         return handed_out
 
-    def recompute(self, given: Arguments) -> None:
-        """What a task does."""
-        self._read(given, fresh=True)
+    def recompute(self, given: Arguments, lease: bytes | None) -> None:
+        """What a task does: it gives the *lease* back, if it was given one."""
+        self._read(given, fresh=True, lease=lease)
 
 
 class _AsyncFace(_Face[_P]):
     """What is awaited."""
 
-    async def _aread(self, given: Arguments, *, fresh: bool = False) -> Any:
+    async def _aread(self, given: Arguments, *, fresh: bool = False, lease: bytes | None = None) -> Any:
         if not _is_off():
             call, computation = await _off_the_loop(self._prepared, given)
             if computation is not None:
-                return await self._aanswered(call, computation, fresh=fresh)
+                return await self._aanswered(call, computation, fresh=fresh, lease=lease)
         return await self._acomputed(self._plain(given))
 
     async def _amany(self, calls: ManyCalls) -> list[Any]:
@@ -229,7 +235,13 @@ class _AsyncFace(_Face[_P]):
         ]
 
     async def _aanswered(
-        self, call: Call, computation: Computation, answer: Answer[Any] | None = None, *, fresh: bool = False
+        self,
+        call: Call,
+        computation: Computation,
+        answer: Answer[Any] | None = None,
+        *,
+        fresh: bool = False,
+        lease: bytes | None = None,
     ) -> Any:
         recipe, outer = self._recipe, current_recording()
 
@@ -243,7 +255,7 @@ class _AsyncFace(_Face[_P]):
             return await self._acomputed(recipe.function(*args, **kwargs))
 
         if answer is None:
-            answer = await aread_recorded(computation, compute, fresh=fresh)
+            answer = await aread_recorded(computation, compute, fresh=fresh, lease=lease)
         if answer.from_cache and recipe.on_hit is not None:
             await _settled(recipe.on_hit(computation.name, answer.value, call))
         return answer.value
@@ -251,9 +263,9 @@ class _AsyncFace(_Face[_P]):
     async def _acomputed(self, running: Any) -> Any:
         return [item async for item in running] if self._recipe.is_generator else await running
 
-    def recompute(self, given: Arguments) -> None:
-        """What a task does."""
-        async_to_sync(self._aread)(given, fresh=True)
+    def recompute(self, given: Arguments, lease: bytes | None) -> None:
+        """See `Memoized.recompute`."""
+        async_to_sync(self._aread)(given, fresh=True, lease=lease)
 
 
 async def _off_the_loop(do: Callable[[Arguments], _S], given: Arguments) -> _S:

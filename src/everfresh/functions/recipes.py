@@ -176,11 +176,11 @@ class Recipe:
     def _flat(self, given: Any) -> tuple[tuple[str, ...], tuple[Named, ...]]:
         return flat_tags(given, by=f"tags= of {self.label}")
 
-    def _refresh_later(self, call: Call, _lease: bytes) -> bool:
+    def _refresh_later(self, call: Call, lease: bytes) -> bool:
         from everfresh.functions.refreshing import enqueue, find
 
         path = f"{self.function.__module__}:{self.function.__qualname__}"
-        return getattr(find(path), "_recipe", None) is self and enqueue(path, arguments(call))
+        return getattr(find(path), "_recipe", None) is self and enqueue(path, arguments(call), lease)
 
 
 def declared(label: str, depends_on: Iterable[ModelName]) -> Iterator[Named]:

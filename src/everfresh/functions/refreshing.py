@@ -31,16 +31,17 @@ __all__ = ["enqueue", "find", "refresh"]
 log = logging.getLogger("everfresh")
 
 
-def enqueue(path: str, given: Arguments) -> bool:
+def enqueue(path: str, given: Arguments, lease: bytes) -> bool:
     """Have a worker compute anew what the memoized function at *path* gives for these arguments. Was that possible?
 
     Args:
         path: as `refresh` takes it.
         given: the arguments.
+        lease: on the result, which the worker gives back.
     """
     secret, alias = django_settings.SECRET_KEY if settings().pickle else None, settings().refresh_tasks
     try:
-        payload = codec.pack_any(_packed(list(given)), path, secret)
+        payload = codec.pack_any(_packed([*given, lease]), path, secret)
     except Unencodable as error:
         log.debug("%s is refreshed here, and by no task: it was called with %s.", path, error)
         return False
@@ -60,7 +61,7 @@ def refresh(path: str, payload: str) -> None:
 
     Args:
         path: of the memoized function, as ``package.module:Class.method``.
-        payload: its arguments, packed, signed where they are pickled, in Base64.
+        payload: its arguments and the lease, packed, signed where they are pickled, in Base64.
 
     Raises:
         LookupError: when this process has no such function, or cannot read the payload.
@@ -72,11 +73,12 @@ def refresh(path: str, payload: str) -> None:
     if not given:
         raise LookupError(f"The arguments for {path} cannot be read: they were packed under another SECRET_KEY.")
     try:
-        args, kwargs = _unpacked(given)
+        # Without a lease it was enqueued by a process of before a deploy.
+        args, kwargs, lease = (*_unpacked(given), None)[:3]
     except ObjectDoesNotExist:
         log.debug("%s is not refreshed: a row among its arguments is gone.", path)
         return
-    face.recompute((tuple(args), kwargs))
+    face.recompute((tuple(args), kwargs), lease)
 
 
 def find(path: str) -> Any:

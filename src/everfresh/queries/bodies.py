@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from struct import Struct
 from typing import Any
+from uuid import UUID
 
 from everfresh import codec
 from everfresh.conf import settings
@@ -35,6 +38,19 @@ def _encode_rows(rows: Rows) -> bytes:
     return codec.encode_rows(rows)
 
 
+_FROZEN = frozenset(
+    {bool, bytes, date, datetime, Decimal, float, int, str, time, timedelta, type(None), UUID},
+)
+
+
+def _is_frozen(value: object) -> bool:
+    return type(value) in _FROZEN
+
+
+def _are_frozen(rows: Rows) -> bool:
+    return all(type(value) in _FROZEN for row in rows for value in row)
+
+
 def _same_rows(cached: Rows, computed: Rows) -> bool:
     # In any order: the database may choose one, within what ORDER BY leaves open.
     return cached == computed or sorted(map(repr, cached)) == sorted(map(repr, computed))
@@ -58,6 +74,6 @@ def _same_pointers(cached: Pointers, computed: Pointers) -> bool:
     return cached.further > 0 or _same_rows(cached.rows, computed.rows)
 
 
-ROWS: Body[Rows] = Body(_encode_rows, codec.decode_rows, _same_rows)
+ROWS: Body[Rows] = Body(_encode_rows, codec.decode_rows, _same_rows, _are_frozen)
 POINTERS: Body[Pointers] = Body(_encode_pointers, _decode_pointers, _same_pointers)
-VALUE: Body[Any] = Body(codec.encode_value, codec.decode_value)
+VALUE: Body[Any] = Body(codec.encode_value, codec.decode_value, is_frozen=_is_frozen)

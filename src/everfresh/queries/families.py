@@ -48,23 +48,24 @@ class Family:
     def __post_init__(self) -> None:
         self._memory = Bounded[object, tuple[str, Wanted]](_REMEMBERED)
 
-    def wanted(self, key: Any, timeout: float | None) -> Wanted:
+    def wanted(self, key: Any, timeout: float | None, *, near: bool = False) -> Wanted:
         """The entry of the row that has this *key*, a value of the field.
 
         Raises:
             Uncacheable: when that is no certain name of a row.
         """
-        return self.named(self.name(key), timeout)
+        return self.named(self.name(key), timeout, near=near)
 
-    def named(self, name: object, timeout: float | None) -> Wanted:
+    def named(self, name: object, timeout: float | None, *, near: bool) -> Wanted:
         """The entry of the row of this *name*."""
         prefix = settings().prefix()
         found = self._memory.get(name)
-        if found is not None and found[0] == prefix and found[1].timeout == timeout:
+        if found is not None and found[0] == prefix and found[1].timeout == timeout and found[1].near is near:
             return found[1]
         clauses = self.outline.clauses([(name,)]) if found is None else found[1].clauses
         identity = f"{self.shape}{digest(encode(name))}{clauses.digest}"
-        wanted = Wanted(key=entry_key("r", identity), clauses=clauses, names=tag_names(clauses.names), timeout=timeout)
+        key, names = entry_key("r", identity), tag_names(clauses.names)
+        wanted = Wanted(key=key, clauses=clauses, names=names, timeout=timeout, near=near)
         self._memory[name] = prefix, wanted
         return wanted
 

@@ -61,6 +61,8 @@ def plan(
     watch: Watch = EVERYTHING,
     terms: Terms = PLAIN,
     grace: float | None = None,
+    *,
+    near: bool = False,
 ) -> Plan:
     """The entry for the answer of *query*.
 
@@ -73,6 +75,7 @@ def plan(
         watch: which of its conditions count.
         terms: what else was said of the answer.
         grace: seconds for which it may be served when it is old; ``None``: never.
+        near: may this process keep a copy of the answer?
 
     Raises:
         Uncacheable: with the reason.
@@ -95,6 +98,7 @@ def plan(
         names=tag_names(clauses.names),
         timeout=timeout,
         grace=grace,
+        near=near,
         is_exact=terms.is_exact,
     )
     return Plan(wanted, found.shape)

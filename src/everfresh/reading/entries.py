@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import random
 from typing import Generic, TypeVar
@@ -20,11 +20,15 @@ from everfresh.signals import stale_answer
 from everfresh.stores import NO_KEY, Store, current_store
 from everfresh.tags import Table
 
-__all__ = ["Answer", "Body", "Wanted", "note", "note_hit", "pack", "reason_not_to_store", "valid", "verify"]
+__all__ = ["Answer", "Body", "Wanted", "note", "note_hit", "pack", "reason_not_to_store", "settled", "valid", "verify"]
 
 T = TypeVar("T")
 
 log = logging.getLogger("everfresh")
+
+
+def _never(_value: object) -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,9 @@ class Body(Generic[T]):
 
     same: Callable[[T, T], bool] = operator.eq
     """Are two answers the same? Rows may come in any order that the query leaves open."""
+
+    is_frozen: Callable[[T], bool] = _never
+    """Can nobody change this answer, so that all who ask may be given the same one?"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +62,9 @@ class Wanted:
 
     grace: float | None = None
     """Seconds for which it may be served when it is old, while another reader asks the database; ``None``: never."""
+
+    near: bool = False
+    """May this process keep a copy?"""
 
     is_exact: bool = True
     """Is it to be what the database would answer now? Not where ``expire_on`` lets it be older."""
@@ -91,17 +101,34 @@ def note(wanted: Wanted, versions: tuple[bytes | None, ...]) -> None:
 
 
 def note_hit(store: Store, wanted: Wanted, versions: tuple[bytes | None, ...]) -> None:
-    """Tell whoever records of an answer that was valid under these *versions*.
-
-    A tag may have moved without making it stale, and has no version then. Other reads of the recording would give it
-    one, and the recording would have seen two. So it gets one now, which is as good as before where nothing touched the
-    answer in between.
-    """
+    """Tell whoever records of an answer that was valid under these *versions*."""
     if None in versions and current_recording() is not None:
-        settled = store.begin_fill(NO_KEY, wanted.names, 0).versions
-        if not wanted.clauses.stale_between(versions, settled):
-            versions = settled
+        versions = settled(store, wanted.names, versions, wanted.clauses.stale)
     note(wanted, versions)
+
+
+def settled(
+    store: Store,
+    names: Sequence[str],
+    versions: tuple[bytes | None, ...],
+    stale: Callable[[Sequence[bool]], bool],
+) -> tuple[bytes | None, ...]:
+    """The *versions* of a hit, with one for each tag that moved and did not make it stale.
+
+    Such a tag has none. Other reads of the recording would give it one, and the recording would have seen two. So it
+    gets one now, which is as good as before where nothing touched the answer in between.
+
+    Args:
+        store: where it was found.
+        names: of its tags.
+        versions: under which it was valid.
+        stale: is it stale, when for each of *names* is told whether it moved?
+    """
+    if None not in versions:
+        return versions
+    now = store.begin_fill(NO_KEY, names, 0).versions
+    moved = [was is None or was != is_now for was, is_now in zip(versions, now, strict=True)]
+    return versions if stale(moved) else now
 
 
 def _note_tables(recording: Recording, wanted: Wanted, timeout: float | None) -> bool:

@@ -10,7 +10,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from everfresh import codec
 from everfresh.conf import settings
 from everfresh.journal import journal_of
-from everfresh.reading.entries import Body, Wanted, note, pack, reason_not_to_store, valid, verify
+from everfresh.reading.entries import Body, Wanted, note, note_hit, pack, reason_not_to_store, valid, verify
 from everfresh.recording import computing, current_recording
 from everfresh.stores import NO_KEY, Store, current_store
 
@@ -53,7 +53,8 @@ class Moment:
             Moved: when something read before is no longer so.
         """
         names = self._names(wanted)
-        seen = self._store.read_many([each.key for each in wanted], names)
+        near = all(each.near for each in wanted)
+        seen = self._store.read_many([each.key for each in wanted], names, near=near)
         live = dict(zip(names, seen.versions, strict=True))
         self._check(live)
         self._is_settled = True
@@ -77,9 +78,10 @@ class Moment:
     ) -> T | codec.Miss:
         value = valid(entry, versions, wanted.clauses, body)
         if not isinstance(value, codec.Miss):
-            self._know(wanted, versions)
+            self._known.append((wanted, versions))
             if wanted.is_to_be_verified:
                 verify(self._store, wanted, versions, value, lambda: compute([at])[0], body)
+            note_hit(self._store, wanted, versions)
         return value
 
     def fill(self, wanted: Sequence[Wanted], body: Body[T], compute: Callable[[], Sequence[T]]) -> Sequence[T]:
@@ -166,10 +168,6 @@ class Moment:
             self._check(dict(zip(names, self._store.read_many([], names).versions, strict=True)))
             self._is_settled = True
 
-    def _know(self, wanted: Wanted, versions: tuple[bytes | None, ...]) -> None:
-        self._known.append((wanted, versions))
-        note(wanted, versions)
-
     def _names(self, wanted: Iterable[Wanted]) -> list[str]:
         each = [*(known for known, _ in self._known), *wanted]
         return list(dict.fromkeys(name for one in each for name in one.names))
@@ -185,7 +183,8 @@ class Moment:
         entries: dict[str, bytes] = {}
         for each, value in zip(wanted, values, strict=True):
             versions = tuple([live[name] for name in each.names])
-            self._know(each, versions)
+            self._known.append((each, versions))
+            note(each, versions)
             if not reason_not_to_store(each, versions):
                 entry, _ = pack(value, versions, body)
                 if entry is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import inf
 from struct import Struct
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -15,7 +15,7 @@ from everfresh.events import Outcome
 from everfresh.journal import Journal, journal_of
 from everfresh.reading.entries import Answer, Body, Wanted, note, note_hit, pack, reason_not_to_store, valid, verify
 from everfresh.recording import computing, current_recording
-from everfresh.stores import Store, current_store
+from everfresh.stores import NOT_DECODED, Snapshot, Store, current_store
 
 __all__ = ["drop", "read"]
 
@@ -38,10 +38,9 @@ def read(
     if store is None:
         return Answer(compute(), Outcome.BYPASS, "the transaction is broken")
     old = None
-    snapshot = None if fresh else store.read(wanted.key, wanted.names)
+    snapshot = None if fresh else store.read(wanted.key, wanted.names, near=wanted.near)
     if snapshot is not None and snapshot.entry is not None:
-        ending = body if wanted.grace is None else _ending(body)
-        value = valid(snapshot.entry, snapshot.versions, wanted.clauses, ending)
+        value = _value(wanted, snapshot, snapshot.entry, body)
         if not isinstance(value, codec.Miss):
             if wanted.is_to_be_verified:
                 verify(store, wanted, snapshot.versions, value, compute, body)
@@ -50,6 +49,22 @@ def read(
         if wanted.grace is not None:
             old = _old(wanted, wanted.grace, snapshot.entry, snapshot.versions, body)
     return _fill(store, wanted, compute, body, old)
+
+
+def _value(wanted: Wanted, snapshot: Snapshot, entry: bytes, body: Body[T]) -> T | codec.Miss:
+    if wanted.grace is not None:
+        return valid(entry, snapshot.versions, wanted.clauses, _ending(body))
+    held = snapshot.held
+    if held is None:
+        return valid(entry, snapshot.versions, wanted.clauses, body)
+    # A copy is found only by its key, which says what kind of answer it is, and under the versions it was valid by.
+    known: Any = held.value
+    if known is not NOT_DECODED:
+        return known  # type: ignore[no-any-return]
+    value = valid(entry, snapshot.versions, wanted.clauses, body)
+    if not isinstance(value, codec.Miss) and body.is_frozen(value):
+        held.value = value
+    return value
 
 
 def drop(wanted: Sequence[Wanted], connection: BaseDatabaseWrapper) -> None:

@@ -6,13 +6,14 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from time import monotonic
 from typing import Any, TypeVar
 
 from django.db import connections
 
 from everfresh import ages
+from everfresh.bounded import Bounded
 from everfresh.conf import settings
 from everfresh.events import Outcome, Read, emit
 from everfresh.journal import journal_of
@@ -32,7 +33,7 @@ from everfresh.recorded.flights import Landing, board, is_ours, land
 from everfresh.recorded.steps import Awaiting, Blocking, Steps, run
 from everfresh.recorded.stored import Stored, longest, look, pack_body, store
 from everfresh.recording import Dependencies, Recording, current_recording, recording
-from everfresh.stores import NO_KEY, Fill, GuardedStore, current_store
+from everfresh.stores import NO_KEY, Fill, current_store
 from everfresh.switches import is_disabled
 
 __all__ = ["aread_recorded", "look_recorded", "read_recorded", "reason_to_bypass"]
@@ -56,28 +57,31 @@ _FRESH_LOOK_SECONDS = 0.02
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.005, 0.1
 """Between two looks for what another process computes."""
 
-_warned: set[str] = set()
+_warned: Bounded[str, bool] = Bounded(1_024)
 """What was warned of: once is enough."""
 
 
-def read_recorded(computation: Computation, compute: Callable[[], T], *, fresh: bool = False) -> Answer[T]:
+def read_recorded(
+    computation: Computation, compute: Callable[[], T], *, fresh: bool = False, lease: bytes | None = None
+) -> Answer[T]:
     """What *compute* returns, from the cache where that is the same as computing it now.
 
     Args:
         computation: names it.
         compute: called at most once.
         fresh: compute and store it anew, whatever is stored.
+        lease: that its ``refresh_later`` was given, to be given back. With *fresh* only.
     """
-    answer = run(_Reading(computation, Blocking(compute)).answer(fresh=fresh))
+    answer = run(_Reading(computation, Blocking(compute), lease).answer(fresh=fresh))
     emit(Read(answer.outcome, answer.reason, computation.label))
     return answer
 
 
 async def aread_recorded(
-    computation: Computation, compute: Callable[[], Awaitable[T]], *, fresh: bool = False
+    computation: Computation, compute: Callable[[], Awaitable[T]], *, fresh: bool = False, lease: bytes | None = None
 ) -> Answer[T]:
     """See `read_recorded`; *compute* is awaited."""
-    answer = await _Reading(computation, Awaiting(compute)).answer(fresh=fresh)
+    answer = await _Reading(computation, Awaiting(compute), lease).answer(fresh=fresh)
     emit(Read(answer.outcome, answer.reason, computation.label))
     return answer
 
@@ -112,12 +116,14 @@ def reason_to_bypass() -> str:
 class _Reading:
     """One read of one computation."""
 
-    def __init__(self, computation: Computation, steps: Steps[Any]) -> None:
+    def __init__(self, computation: Computation, steps: Steps[Any], lease: bytes | None) -> None:
         self.computation = computation
         self.steps = steps
         self.key = f"{computation.key}{databases()}"
         self._looked = 0.0
-        self._lease: bytes | None = None
+        self._seen: Stored | None = None
+        self._is_enrolled = not computation.name
+        self._lease = lease
         self._is_given_up = False
         """Was the task cancelled? Whatever its steps still get in their threads, they are to give back."""
         self.unsuited = ""
@@ -129,12 +135,17 @@ class _Reading:
         return Dependencies.of([*self.computation.also, *clauses_of(own_tags(self.computation))])
 
     async def answer(self, *, fresh: bool) -> Answer[Any]:
-        if reason := await self.steps.ask(reason_to_bypass):
-            return Answer(await self.steps.compute(), Outcome.BYPASS, reason)
+        # One step for both: where it is awaited, each is a way to another thread and back.
+        first: Callable[[], Any] = self._begin if fresh else self._stored
         try:
+            reason, found = await self.steps.ask(lambda: _unless_bypassed(first))
+            if reason:
+                if self._lease is not None:
+                    await self.steps.ask(self._give_back)
+                return Answer(await self.steps.compute(), Outcome.BYPASS, reason)
             if fresh:
-                return await self._compute(await self.steps.ask(self._begin), whatever=True)
-            return await self._current() or await self._missing()
+                return await self._compute(found, whatever=True)
+            return await self._served(found) or await self._missing()
         except BaseException:
             self._is_given_up = True
             if self._lease is not None:
@@ -142,8 +153,11 @@ class _Reading:
             raise
 
     async def _current(self) -> Answer[Any] | None:
-        """What is stored, if it may be served; computed anew by us where that is our turn."""
-        stored = await self.steps.ask(self._stored)
+        """What is stored now, if it may be served."""
+        return await self._served(await self.steps.ask(self._stored))
+
+    async def _served(self, stored: Stored | None) -> Answer[Any] | None:
+        """What is *stored*, if it may be served; computed anew by us where that is our turn."""
         if stored is None:
             return None
         is_current = stored.is_current(self.computation)
@@ -153,11 +167,8 @@ class _Reading:
             return None
         if is_current and not ages.is_due(stored.expires, stored.seconds):
             return self._hit(stored)
-        begun = await self.steps.ask(self._begin)
-        if begun.lease is not None and not await self.steps.ask(partial(self._pass_on, begun.lease)):
+        if (begun := await self.steps.ask(self._begin_unless_another_does)) is not None:
             return await self._compute(begun)
-        # Whoever computes it now has the lease.
-        self._lease = None
         return self._hit(stored) if is_current else self._old(stored)
 
     async def _missing(self) -> Answer[Any]:
@@ -268,28 +279,61 @@ class _Reading:
 
     def _stored(self) -> Stored | None:
         self._looked = monotonic()
-        return look([self.key])[0]
+        [self._seen] = look([self.key])
+        return self._seen
 
     def _begin(self) -> Fill:
-        """Take the lease, and the versions of what is known to be depended on."""
-        store = current_store()
-        if self.computation.name and not self._enroll(store, self.computation.tags):
-            # Nobody could find it by its name, so it is not to be stored, and nobody is to be waited for.
-            return replace(self._versions(), is_down=True)
-        begun = store.begin_fill(self.key, self._before, settings().limits.lease_seconds)
-        self._lease = begun.lease
+        """Take the lease, the versions of what is known to be depended on, and a place in the indexes."""
+        begun = self._kept_listed(self._take())
         if self._is_given_up:
             self._give_back()
         return begun
+
+    def _begin_unless_another_does(self) -> Fill | None:
+        """As `_begin`, of what may be served as it is; ``None``: whoever computes it anew has the lease."""
+        begun = self._take()
+        if self._is_given_up:
+            self._give_back()
+        later = self.computation.refresh_later
+        if self._lease is not None and later is not None and later(self._lease):
+            self._lease = None
+        if self._lease is None:
+            return None
+        begun = self._kept_listed(begun)
+        return None if begun.lease is None else begun
+
+    def _take(self) -> Fill:
+        # Listed before versions are taken: who invalidates by a pattern in between would not find it, and what was
+        # computed from before would be stored as current.
+        if not self._is_listed and not self._enroll():
+            # Nobody could find it by its name, so it is not to be stored, and nobody is to be waited for.
+            self._give_back()
+            return replace(self._versions(), is_down=True)
+        begun = current_store().begin_fill(self.key, self._before, settings().limits.lease_seconds)
+        if begun.lease is None and not begun.is_down:
+            # The one that was handed to us is held still, as a rule by us.
+            begun = replace(begun, lease=self._lease)
+        self._lease = begun.lease
+        return begun
+
+    @property
+    def _is_listed(self) -> bool:
+        """Is it in the indexes? What was stored under the same names is there for longer than it is stored."""
+        if self._is_enrolled:
+            return True
+        return self._seen is not None and set(self.own.names) <= set(self._seen.dependencies.names)
+
+    def _kept_listed(self, begun: Fill) -> Fill:
+        """*begun*, once it is listed for as long as what is stored then: only who computes need see to that."""
+        if begun.lease is None or self._is_enrolled or self._enroll():
+            return begun
+        self._give_back()
+        return replace(begun, lease=None, is_down=True)
 
     def _give_back(self) -> None:
         lease, self._lease = self._lease, None
         if lease is not None:
             current_store().release(self.key, lease)
-
-    def _pass_on(self, lease: bytes) -> bool:
-        later = self.computation.refresh_later
-        return later is not None and later(lease)
 
     def _versions(self) -> Fill:
         return current_store().begin_fill(NO_KEY, self._before, 0)
@@ -299,14 +343,19 @@ class _Reading:
         fences = [FENCE] if self.computation.result_tags else []
         return [*self.own.names, *tags_by_name(fences)]
 
-    def _enroll(self, store: GuardedStore, tags: Iterable[str]) -> bool:
+    def _enroll(self) -> bool:
+        computation = self.computation
+        self._is_enrolled = self._enroll_under([computation.label, *map(tag_label, computation.tags)])
+        return self._is_enrolled
+
+    def _enroll_under(self, labels: Iterable[str]) -> bool:
         computation = self.computation
         # For longer than the result, which is stored later.
         lasts = longest(computation.timeout) + (computation.grace or 0) + _COMPUTING_SECONDS
         own, pairs = member(computation), []
-        for label in (computation.label, *map(tag_label, tags)):
+        for label in labels:
             pairs += [(label_index(), label), (label_index(label), own)]
-        return store.enroll(pairs, lasts)
+        return current_store().enroll(pairs, lasts)
 
     def _note_result_tags(self, value: Any, begun: Fill, recorded: Recording) -> None:
         """Note tags that only the result tells.
@@ -319,7 +368,7 @@ class _Reading:
         if not tags:
             return
         known = Dependencies.of(clauses_of(tags))
-        if self.computation.name and not self._enroll(current_store(), tags):
+        if self.computation.name and not self._enroll_under(map(tag_label, tags)):
             recorded.moved = True
         *versions, fence = current_store().begin_fill(NO_KEY, [*known.names, *tags_by_name([FENCE])], 0).versions
         if fence is None or fence != begun.versions[-1]:
@@ -339,8 +388,8 @@ def _reason_not_to_store(recorded: Recording, computation: Computation) -> str:
         return recorded.refused
     if recorded.untracked:
         label = computation.label or computation.key
-        if label not in _warned:
-            _warned.add(label)
+        if not _warned.get(label):
+            _warned[label] = True
             logger.warning(
                 "%s is not cached: nobody can tell which writes would change what it read by %s. "
                 "Declare the tables with depends_on.",
@@ -358,6 +407,13 @@ def _reason_not_to_store(recorded: Recording, computation: Computation) -> str:
     if dependencies.stale([recorded.versions[name] is None for name in dependencies.names]):
         return "a writer is about to commit"
     return ""
+
+
+def _unless_bypassed(do: Callable[[], Any]) -> tuple[str, Any]:
+    """Why it is to be bypassed, or what *do* gives."""
+    if reason := reason_to_bypass():
+        return reason, None
+    return "", do()
 
 
 def _holds_locks() -> bool:

@@ -13,6 +13,7 @@ from everfresh import ages, codec
 from everfresh.bounded import Bounded
 from everfresh.conf import settings
 from everfresh.exceptions import Unencodable
+from everfresh.reading import settled
 from everfresh.recorded.computations import Computation
 from everfresh.recording import Dependencies, Recording, current_recording
 from everfresh.stores import NO_KEY, current_store
@@ -55,19 +56,11 @@ class Stored:
     def note(self, computation: Computation) -> None:
         """Tell whoever records what is read."""
         if (outer := current_recording()) is not None:
-            pairs = zip(self.dependencies.names, self._settled(), strict=True)
+            names, stale = self.dependencies.names, self.dependencies.stale
+            pairs = zip(names, settled(current_store(), names, self.versions, stale), strict=True)
             limits = (computation.timeout, None if self.expires is None else ages.left_until(self.expires))
             timeout = min((each for each in limits if each is not None), default=None)
             outer.note(self.dependencies.clauses(), pairs, timeout)
-
-    def _settled(self) -> tuple[bytes | None, ...]:
-        """The versions, with one for each tag that moved and did not make it stale (see `reading.note_hit`)."""
-        if None in self.versions:
-            settled = current_store().begin_fill(NO_KEY, self.dependencies.names, 0).versions
-            moved = [was is None or was != now for was, now in zip(self.versions, settled, strict=True)]
-            if not self.dependencies.stale(moved):
-                return settled
-        return self.versions
 
 
 def look(keys: Sequence[str]) -> list[Stored | None]:
@@ -112,8 +105,11 @@ def store(
     key: str, computation: Computation, recorded: Recording, seconds: float, body: bytes, lease: bytes | None
 ) -> str:
     """Store what took *seconds* to compute. Returns why that was not possible; empty when it was."""
-    # What is listed by its name has an end, so that the list does not grow for ever.
-    timeout = longest(recorded.timeout) if computation.name else recorded.timeout
+    # What is listed by its name has an end, so that the list does not grow for ever; and never after that of its place
+    # in the list, which was made for the timeout of its own.
+    timeout = recorded.timeout
+    if computation.name:
+        timeout = min(longest(recorded.timeout), longest(computation.timeout))
     lifetime = settings().lifetime(timeout)
     dependencies = Dependencies.of(recorded.clauses)
     versions = [recorded.versions[name] for name in dependencies.names]

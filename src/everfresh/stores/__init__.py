@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from everfresh.conf import settings
 from everfresh.stores.aliases import close_stores, open_store, usable_store
-from everfresh.stores.base import NO_KEY, Fill, Snapshot, Snapshots, Store
+from everfresh.stores.base import NO_KEY, NOT_DECODED, Fill, Held, Snapshot, Snapshots, Store
 from everfresh.stores.guard import GuardedStore
 from everfresh.stores.local import LocalStore
 
 __all__ = [
+    "NOT_DECODED",
     "NO_KEY",
     "Fill",
     "GuardedStore",
+    "Held",
     "LocalStore",
     "Snapshot",
     "Snapshots",
@@ -25,4 +27,10 @@ __all__ = [
 def current_store() -> GuardedStore:
     """The store in the cache that the settings name now."""
     conf = settings()
-    return usable_store(conf.cache, timeout_seconds=conf.limits.store_seconds)
+    limits = conf.limits
+    return usable_store(
+        conf.cache,
+        timeout_seconds=limits.store_seconds,
+        near_bytes=limits.near_bytes,
+        near_seconds=limits.near_seconds,
+    )

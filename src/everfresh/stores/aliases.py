@@ -39,13 +39,22 @@ _owed: dict[str, set[str]] = {}
 _opening = threading.Lock()
 
 
-def open_store(alias: str, *, timeout_seconds: float = 0.5, pause_seconds: float = 1.0) -> GuardedStore:
+def open_store(
+    alias: str,
+    *,
+    timeout_seconds: float = 0.5,
+    pause_seconds: float = 1.0,
+    near_bytes: int = 64_000_000,
+    near_seconds: float = 1.0,
+) -> GuardedStore:
     """The store in the cache *alias*, opened at the first call in this process.
 
     Args:
         alias: A key of ``CACHES``.
         timeout_seconds: How long one exchange with Redis may take. Other backends have timeouts of their own.
         pause_seconds: How long readers do without the store after an error.
+        near_bytes: Of the copies of what is on Redis that this process keeps for near reads, all together.
+        near_seconds: How long Redis may be silent before these are passed over.
 
     Raises:
         StoreMisconfigured: If there is no such cache, or it hides its errors.
@@ -55,14 +64,22 @@ def open_store(alias: str, *, timeout_seconds: float = 0.5, pause_seconds: float
     except KeyError:
         with _opening:
             if alias not in _stores:
-                _stores[alias] = _guarded(alias, _choose(alias, timeout_seconds), pause_seconds)
+                store = _choose(alias, timeout_seconds, near_bytes, near_seconds)
+                _stores[alias] = _guarded(alias, store, pause_seconds)
             found = _stores[alias]
     if isinstance(found.store, MissingStore):
         raise found.store.error
     return found
 
 
-def usable_store(alias: str, *, timeout_seconds: float = 0.5, pause_seconds: float = 1.0) -> GuardedStore:
+def usable_store(
+    alias: str,
+    *,
+    timeout_seconds: float = 0.5,
+    pause_seconds: float = 1.0,
+    near_bytes: int = 64_000_000,
+    near_seconds: float = 1.0,
+) -> GuardedStore:
     """As :func:`open_store`, but a store that cannot be opened counts as one that is down: no reader or writer fails.
 
     The system checks say what is wrong with the settings, and so does a warning in the log.
@@ -72,7 +89,13 @@ def usable_store(alias: str, *, timeout_seconds: float = 0.5, pause_seconds: flo
     except KeyError:
         pass
     try:
-        return open_store(alias, timeout_seconds=timeout_seconds, pause_seconds=pause_seconds)
+        return open_store(
+            alias,
+            timeout_seconds=timeout_seconds,
+            pause_seconds=pause_seconds,
+            near_bytes=near_bytes,
+            near_seconds=near_seconds,
+        )
     except Exception as error:  # noqa: BLE001  whatever a backend raises when it is made
         with _opening:
             return _stores.setdefault(alias, _guarded(alias, MissingStore(error), pause_seconds))
@@ -97,13 +120,15 @@ def _guarded(alias: str, store: Store, pause_seconds: float) -> GuardedStore:
     return guarded
 
 
-def _choose(alias: str, timeout_seconds: float) -> Store:
+def _choose(alias: str, timeout_seconds: float, near_bytes: int, near_seconds: float) -> Store:
     try:
         cache = caches[alias]
     except InvalidCacheBackendError as error:
         raise StoreMisconfigured(f"CACHES has no usable {alias!r}: {error}") from error
     if find_spec("redis") is not None and (store := _redis_store(cache, timeout_seconds)) is not None:
-        return store
+        from everfresh.stores.near import NearStore
+
+        return NearStore(store, limit_bytes=near_bytes, silence_seconds=near_seconds)
     options = getattr(cache, "_options", None) or {}
     if getattr(cache, "_ignore_exceptions", False) or options.get("ignore_exc"):
         # django-redis and pymemcache: an invalidation that was not sent would look like one that was.

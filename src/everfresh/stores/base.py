@@ -8,12 +8,23 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["LIFETIME_SECONDS", "NO_KEY", "VERSION_BYTES", "Fill", "Snapshot", "Snapshots", "Store", "new_versions"]
+__all__ = [
+    "LIFETIME_SECONDS",
+    "NOT_DECODED",
+    "NO_KEY",
+    "VERSION_BYTES",
+    "Fill",
+    "Held",
+    "Snapshot",
+    "Snapshots",
+    "Store",
+    "new_versions",
+]
 
 VERSION_BYTES = 8
 
@@ -30,6 +41,22 @@ def new_versions(count: int) -> list[bytes]:
     return [noise[at : at + VERSION_BYTES] for at in range(0, len(noise), VERSION_BYTES)]
 
 
+NOT_DECODED: Final = object()
+"""What a :class:`Held` holds at first."""
+
+
+class Held:
+    """A place for what an entry says, beside a copy of it in this process: whoever decodes it first puts it here.
+
+    The value must be one that nobody changes: threads share it.
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value: object = NOT_DECODED
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """One look at a store: the entry of a key, and the versions of the tags asked for."""
@@ -39,6 +66,9 @@ class Snapshot:
 
     versions: tuple[bytes | None, ...]
     """One for each tag, in order. ``None``: missing or pending, both of which count as moved."""
+
+    held: Held | None = None
+    """Where a copy in this process keeps what the entry says; lives as long as the copy. ``None``: there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,12 +107,16 @@ class Store(Protocol):
         """Do marks of overlapping writers of a tag count, so that the first ``done`` does not undo the second mark?"""
         ...
 
-    def read(self, key: str, tags: Sequence[str]) -> Snapshot:
-        """Look at the entry of *key* and the versions of *tags* in one round trip."""
+    def read(self, key: str, tags: Sequence[str], *, near: bool = False) -> Snapshot:
+        """Look at the entry of *key* and the versions of *tags* in one round trip.
+
+        With *near*, the look may be one at a copy in this process that is the same, and may leave such a copy. A store
+        without copies takes no notice of it.
+        """
         ...
 
-    def read_many(self, keys: Sequence[str], tags: Sequence[str]) -> Snapshots:
-        """Look at the entries of *keys* and the versions of *tags* in one round trip."""
+    def read_many(self, keys: Sequence[str], tags: Sequence[str], *, near: bool = False) -> Snapshots:
+        """Look at the entries of *keys* and the versions of *tags* in one round trip; *near* as in :meth:`read`."""
         ...
 
     def begin_fill(self, key: str, tags: Sequence[str], lease_seconds: float) -> Fill:

@@ -38,12 +38,12 @@ class DjangoStore:
     def __init__(self, cache: BaseCache | ConnectionProxy[BaseCache]) -> None:
         self._cache: Any = cache
 
-    def read(self, key: str, tags: Sequence[str]) -> Snapshot:
+    def read(self, key: str, tags: Sequence[str], *, near: bool = False) -> Snapshot:
         """Look at the entry of *key* and the versions of *tags* in one ``get_many``."""
         snapshots = self.read_many([key], tags)
         return Snapshot(entry=snapshots.entries[0], versions=snapshots.versions)
 
-    def read_many(self, keys: Sequence[str], tags: Sequence[str]) -> Snapshots:
+    def read_many(self, keys: Sequence[str], tags: Sequence[str], *, near: bool = False) -> Snapshots:
         """Look at the entries of *keys* and the versions of *tags* in one ``get_many``."""
         found = self._cache.get_many([*map(_entry, keys), *map(_tag, tags)])
         entries = [found.get(_entry(key)) for key in keys]

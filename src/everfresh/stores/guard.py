@@ -47,6 +47,9 @@ class GuardedStore:
 
     def __init__(self, store: Store, pause_seconds: float = 1.0) -> None:
         self.store = store
+        # Others are not asked for what they do not have: one that is not ours need not know the word.
+        self._keeps_copies = hasattr(store, "peek")
+        self._peek: Callable[[str, Sequence[str]], Snapshot | None] = getattr(store, "peek", _hold_nothing)
         self._pause = pause_seconds
         self._failing = False
         self._refusing = False
@@ -69,14 +72,32 @@ class GuardedStore:
         with self._debts_lock:
             return frozenset((*self._kept, *self._unsent, *self._under_way))
 
-    def read(self, key: str, tags: Sequence[str]) -> Snapshot:
+    def peek(self, key: str, tags: Sequence[str]) -> Snapshot | None:
+        """What this process itself holds of *key* and *tags*, where that is what the store would say; without waiting.
+
+        While anything is wrong (the store does not answer, a tag is in debt) nothing is held. A debt that is made in
+        between is of a commit that this look came before.
+        """
+        if self._failing or self._kept or self._unsent or self._under_way:
+            return None
+        return self._peek(key, tags)
+
+    def read(self, key: str, tags: Sequence[str], *, near: bool = False) -> Snapshot:
         """Look at the entry of *key* and the versions of *tags*; nothing is known while the store is down."""
+        if near:
+            held = self.peek(key, tags)
+            if held is not None:
+                return held
         nothing = Snapshot(entry=None, versions=(None,) * len(tags))
+        if near and self._keeps_copies:
+            return self._look(tags, lambda: self.store.read(key, tags, near=True), nothing)
         return self._look(tags, lambda: self.store.read(key, tags), nothing)
 
-    def read_many(self, keys: Sequence[str], tags: Sequence[str]) -> Snapshots:
+    def read_many(self, keys: Sequence[str], tags: Sequence[str], *, near: bool = False) -> Snapshots:
         """Look at the entries of *keys* and the versions of *tags*; nothing is known while the store is down."""
         nothing = Snapshots(entries=(None,) * len(keys), versions=(None,) * len(tags))
+        if near and self._keeps_copies:
+            return self._look(tags, lambda: self.store.read_many(keys, tags, near=True), nothing)
         return self._look(tags, lambda: self.store.read_many(keys, tags), nothing)
 
     def _look(self, tags: Sequence[str], ask: Callable[[], _Seen], nothing: _Seen) -> _Seen:
@@ -90,7 +111,12 @@ class GuardedStore:
             return nothing
         self._answered()
         versions = self._without(doubted, tags, seen.versions)
-        return seen if versions is seen.versions else replace(seen, versions=versions)
+        if versions is seen.versions:
+            return seen
+        if isinstance(seen, Snapshot):
+            # Without what was decoded beside the copy: that was valid by other versions.
+            return replace(seen, versions=versions, held=None)
+        return replace(seen, versions=versions)
 
     def begin_fill(self, key: str, tags: Sequence[str], lease_seconds: float) -> Fill:
         """Create the versions of *tags* and take the lease on *key*; neither while the store is down."""
@@ -357,6 +383,10 @@ class GuardedStore:
         self._kept, self._under_way = {}, {}
         if (after_fork := getattr(self.store, "after_fork", None)) is not None:
             after_fork()
+
+
+def _hold_nothing(key: str, tags: Sequence[str]) -> None:
+    """The ``peek`` of a store without copies."""
 
 
 def _add(debts: Debts, tags: Iterable[str], writer: str) -> None:

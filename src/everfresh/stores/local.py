@@ -44,12 +44,12 @@ class LocalStore:
         for tag in tags:
             self._versions.pop(tag, None)
 
-    def read(self, key: str, tags: Sequence[str]) -> Snapshot:
+    def read(self, key: str, tags: Sequence[str], *, near: bool = False) -> Snapshot:
         """Look at the entry of *key* and the versions of *tags*: one round trip of the store below, or none."""
         snapshots = self.read_many([key], tags)
         return Snapshot(entry=snapshots.entries[0], versions=snapshots.versions)
 
-    def read_many(self, keys: Sequence[str], tags: Sequence[str]) -> Snapshots:
+    def read_many(self, keys: Sequence[str], tags: Sequence[str], *, near: bool = False) -> Snapshots:
         """Look at the entries of *keys* and the versions of *tags*: one round trip of the store below, or none."""
         entries = tuple(map(self._entry, keys))
         local = [self._versions.get(tag) for tag in tags]

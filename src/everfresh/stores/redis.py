@@ -13,7 +13,7 @@ import re
 import secrets
 from functools import partial
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from redis.backoff import NoBackoff
 from redis.connection import ConnectionPool
@@ -26,7 +26,7 @@ from everfresh.stores.base import LIFETIME_SECONDS, VERSION_BYTES, Fill, Snapsho
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["RedisStore"]
+__all__ = ["Look", "RedisStore", "entry_name", "tag_name"]
 
 TAGS_PER_SCRIPT = 1000  # about a millisecond of the server's time, in which it serves nobody else
 
@@ -51,6 +51,19 @@ BEGIN_FILL, FILL, RELEASE, MARK, DONE, ENROLL = SCRIPTS = tuple(
 SOURCES: dict[object, bytes] = {script.digest: script.source for script in SCRIPTS}
 
 
+class Look(NamedTuple):
+    """A look at a server of which a copy may be kept."""
+
+    entry: bytes | None
+    versions: tuple[bytes | None, ...]
+
+    lifetime: float
+    """Seconds for which the entry will be there; below 0 when it is gone."""
+
+    beginning: str
+    """Of the server's names of all keys, the incarnation included."""
+
+
 class RedisStore:
     """Entries and tags on the server behind *pool*, under keys that begin with *prefix*.
 
@@ -70,6 +83,20 @@ class RedisStore:
         self._greet: Callable[[Any], None] | None = pool.connection_kwargs.get("redis_connect_func")
         pool.connection_kwargs["redis_connect_func"] = self._meet
 
+    @property
+    def pool(self) -> ConnectionPool:
+        """The connections that it uses; each knows the server that it leads to, by ``everfresh_incarnation``."""
+        return self._pool
+
+    @property
+    def incarnation(self) -> str:
+        """Of the server that was met last."""
+        return self._incarnation
+
+    def beginning(self, incarnation: str) -> str:
+        """What the names of all keys begin with on the server of this *incarnation*."""
+        return f"{self._prefix}{incarnation}:"
+
     @classmethod
     def from_url(
         cls,
@@ -85,12 +112,12 @@ class RedisStore:
         options = connection_options(timeout_seconds) | options | {"decode_responses": False}
         return cls(pool_class.from_url(url, **options), prefix, lifetime_seconds)
 
-    def read(self, key: str, tags: Sequence[str]) -> Snapshot:
+    def read(self, key: str, tags: Sequence[str], *, near: bool = False) -> Snapshot:
         """Look at the entry of *key* and the versions of *tags* by one ``MGET``."""
         snapshots = self.read_many([key], tags)
         return Snapshot(entry=snapshots.entries[0], versions=snapshots.versions)
 
-    def read_many(self, keys: Sequence[str], tags: Sequence[str]) -> Snapshots:
+    def read_many(self, keys: Sequence[str], tags: Sequence[str], *, near: bool = False) -> Snapshots:
         """Look at the entries of *keys* and the versions of *tags* by one ``MGET``."""
         if not keys and not tags:
             return Snapshots(entries=(), versions=())
@@ -98,6 +125,18 @@ class RedisStore:
             lambda at: [("MGET", *[f"{at}e{{{key}}}" for key in keys], *[f"{at}t{{{tag}}}" for tag in tags])],
         )
         return Snapshots(entries=tuple(found[: len(keys)]), versions=tuple(map(_version, found[len(keys) :])))
+
+    def look(self, key: str, tags: Sequence[str]) -> Look:
+        """As :meth:`read`, and what a copy of it needs: still one round trip."""
+        beginnings: list[str] = []
+
+        def commands(at: str) -> list[Command]:
+            beginnings.append(at)
+            entry = entry_name(at, key)
+            return [("MGET", entry, *[tag_name(at, tag) for tag in tags]), ("PTTL", entry)]
+
+        (entry, *versions), lifetime = self._ask(commands)
+        return Look(entry, tuple(map(_version, versions)), lifetime / 1000, beginnings[0])
 
     def begin_fill(self, key: str, tags: Sequence[str], lease_seconds: float) -> Fill:
         """Create the versions of *tags* that are missing, except of pending ones, and take the lease on *key*."""
@@ -189,7 +228,7 @@ class RedisStore:
                 connection.disconnect()
                 connection.connect()
             incarnation = _incarnation(connection)
-            asked = commands(f"{self._prefix}{incarnation}:")
+            asked = commands(self.beginning(incarnation))
             answers = _converse(connection, asked)
             # A server loses its scripts when it restarts, and by SCRIPT FLUSH.
             unknown = [at for at, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
@@ -258,6 +297,16 @@ def _scan(index: str, cursor: bytes | int, at: str) -> list[Command]:
 
 def _incarnation(connection: Any) -> str:
     return str(getattr(connection, "everfresh_incarnation", ""))
+
+
+def entry_name(at: str, key: str) -> str:
+    """The server's name of the entry of *key*; *at* is the beginning of all names."""
+    return f"{at}e{{{key}}}"
+
+
+def tag_name(at: str, tag: str) -> str:
+    """The server's name of the version of *tag*."""
+    return f"{at}t{{{tag}}}"
 
 
 def _records(at: str, tags: Sequence[str]) -> list[str]:

@@ -1,0 +1,368 @@
+"""Copies in this process of what Redis says, for as long as it says so: the near cache.
+
+A copy is *exactly what the server said of a set of keys* (an entry and its tags), kept *only as long as the server has
+not pushed a change of any of them*. So this is no second protocol, and knows nothing of what versions mean: a look at a
+copy is a look at the server, at the moment when the reader listened.
+
+The reader listens itself, before each look: the server sends its pushes before it answers whoever made the change, so a
+change that anybody knows of has arrived. A thread that listened for all would be late by as long as others keep the
+interpreter busy.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from redis.exceptions import ResponseError
+
+from everfresh.stores.base import NO_KEY, Held, Snapshot
+from everfresh.stores.kept import MOST_HITS, Copy, Kept
+from everfresh.stores.pushes import Pushes
+from everfresh.stores.redis import entry_name, tag_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from everfresh.stores.base import Fill, Snapshots
+    from everfresh.stores.redis import Look, RedisStore
+
+__all__ = ["NearStore"]
+
+logger = logging.getLogger("everfresh")
+
+PAUSE_SECONDS: Final = 1.0
+"""Between two tries to open a connection."""
+
+PATIENCE_SECONDS: Final = 5.0
+"""For the answer to a ping; a connection that is silent for longer is closed."""
+
+MOST_RECENT: Final = 10_000
+"""So many changes are remembered for readers who are under way."""
+
+
+class NearStore:
+    """*store*, with copies of at most *limit_bytes* in this process. May be shared by threads, and survives a fork.
+
+    No copy is looked at unless the server has answered a ping that was sent at most *silence_seconds* before: by so
+    much can a copy be old, at most, where a network delivers nothing and does not say so.
+
+    The connection is opened at the first near read, and again after an error, behind the answer from the server.
+    """
+
+    def __init__(self, store: RedisStore, *, limit_bytes: int = 64_000_000, silence_seconds: float = 1.0) -> None:
+        self.store = store
+        self._limit = limit_bytes
+        self._silence = silence_seconds
+        self._start()
+
+    def _start(self) -> None:
+        self._lock = threading.Lock()
+        """Held by whoever listens, and changes what is kept. Looking at a copy takes no lock."""
+        self._opening = threading.Lock()
+        self._kept = Kept(self._limit)
+        self._find = self._kept.find
+        self._pushes: Pushes | None = None
+        self._ready: Callable[[], object] = _always
+        self._is_listening = False
+        self._incarnation: str | None = None
+        self._beginning = ""
+        self._open_at = -inf
+        self._has_failed = False
+        self._calm_until = -inf
+        """Before this moment nobody needs to think of pings."""
+        self._proved = -inf
+        """When the latest ping was sent that was answered: all that changed before it has arrived."""
+        self._pinged: float | None = None
+        """When the ping was sent that is not answered yet."""
+        # What keeps a reader from leaving a copy that is older than a change it did not see: see `_keep`.
+        self._clock = 0
+        self._recent: dict[bytes, int] = {}
+        self._forgotten = 0
+        self._asking = 0
+
+    @property
+    def counts_marks(self) -> bool:
+        """Do marks of overlapping writers of one tag count?"""
+        return self.store.counts_marks
+
+    def peek(self, key: str, tags: Sequence[str]) -> Snapshot | None:
+        """The copy of what the server says of *key* and *tags* now, if there is one. Never waits for the server."""
+        now = monotonic()
+        # In this order: who finds nothing to take, because another thread has just taken it and did not yet forget what
+        # it read there, must see that this one is listening, and wait for it.
+        if (
+            self._ready()
+            or self._is_listening
+            or now >= self._calm_until
+            or self._incarnation != self.store.incarnation
+        ) and not self._listen(now):
+            return None
+        copy = self._find(key)
+        if copy is None or (copy.tags != tags and copy.tags != tuple(tags)) or copy.until <= now:
+            return None
+        if copy.hits < MOST_HITS:
+            copy.hits += 1  # a thread's may be lost, and nothing with it
+        return copy.snapshot
+
+    def read(self, key: str, tags: Sequence[str], *, near: bool = False) -> Snapshot:
+        """Look at the entry of *key* and the versions of *tags*: at the copy, or in one round trip."""
+        if not near or key == NO_KEY:
+            return self.store.read(key, tags)
+        held = self.peek(key, tags)
+        return self._look(key, tuple(tags)) if held is None else held
+
+    def read_many(self, keys: Sequence[str], tags: Sequence[str], *, near: bool = False) -> Snapshots:
+        """Look at the entries of *keys* and the versions of *tags* in one round trip."""
+        return self.store.read_many(keys, tags)
+
+    def begin_fill(self, key: str, tags: Sequence[str], lease_seconds: float) -> Fill:
+        """Create the versions of *tags* that are missing, and take the lease on *key*."""
+        return self.store.begin_fill(key, tags, lease_seconds)
+
+    def fill(self, key: str, entry: bytes, lease: bytes, timeout: float | None) -> None:
+        """Store *entry* under *key* for *timeout* seconds and give the *lease* back."""
+        try:
+            self.store.fill(key, entry, lease, timeout)
+        finally:
+            self._forget_own(entry_name, [key])
+
+    def fill_many(self, entries: Mapping[str, bytes], timeout: float | None) -> None:
+        """Store *entries* by their keys for *timeout* seconds."""
+        try:
+            self.store.fill_many(entries, timeout)
+        finally:
+            self._forget_own(entry_name, entries)
+
+    def drop(self, keys: Sequence[str]) -> None:
+        """Forget the entries of *keys*."""
+        try:
+            self.store.drop(keys)
+        finally:
+            self._forget_own(entry_name, keys)
+
+    def release(self, key: str, lease: bytes) -> None:
+        """Give the *lease* on *key* back, if it is still ours."""
+        self.store.release(key, lease)
+
+    def mark(self, tags: Sequence[str], writer: str, seconds: float) -> None:
+        """Make *tags* pending: no version until :meth:`done` of the same *writer* or for *seconds*."""
+        try:
+            self.store.mark(tags, writer, seconds)
+        finally:
+            self._forget_own(tag_name, tags)
+
+    def done(self, tags: Sequence[str], writer: str) -> None:
+        """End the *writer*'s mark on *tags* and drop their versions."""
+        try:
+            self.store.done(tags, writer)
+        finally:
+            self._forget_own(tag_name, tags)
+
+    def enroll(self, members: Sequence[tuple[str, str]], seconds: float | None) -> bool:
+        """Put *members* into their indexes, for *seconds*."""
+        return self.store.enroll(members, seconds)
+
+    def enrolled(self, index: str) -> list[str]:
+        """The members of *index* whose time is not over."""
+        return self.store.enrolled(index)
+
+    def close(self) -> None:
+        """Forget all copies and close the connections."""
+        with self._lock:
+            self._hang_up()
+        self.store.close()
+
+    def after_fork(self) -> None:
+        """In a forked child: the connection is the parent's, and so is what comes on it."""
+        self._start()
+
+    # What the server said, and when it did
+
+    def _look(self, key: str, tags: tuple[str, ...]) -> Snapshot:
+        """Look at the server, and keep a copy, if nothing of it changed since."""
+        with self._lock:
+            is_open, begun = self._pushes is not None, self._clock
+            self._asking += 1
+        copy = None
+        try:
+            asked = monotonic()
+            look = self.store.look(key, tags)
+            copy = _copy(key, tags, look, asked)
+        finally:
+            with self._lock:
+                if copy is not None and is_open and look.beginning == self._beginning and self._is_so(copy, begun):
+                    self._kept.put(copy)
+                self._asking -= 1
+                if not self._asking:
+                    self._recent.clear()
+        if not is_open:
+            self._open()
+        return copy.snapshot if copy is not None else Snapshot(entry=look.entry, versions=look.versions)
+
+    def _is_so(self, copy: Copy, begun: int) -> bool:
+        """Was nothing of *copy* changed since the moment *begun*, as far as is known?
+
+        What changed later will still be heard, by whoever next looks for a copy.
+        """
+        recent = self._recent
+        return (
+            begun >= self._forgotten
+            and recent.get(copy.name, 0) <= begun
+            and all(recent.get(name, 0) <= begun for name in copy.names)
+        )
+
+    def _forget_own(self, name: Callable[[str, str], str], keys: Iterable[str]) -> None:
+        """What this process itself changed, or tried to: it need not wait to be told.
+
+        After it was sent, for a reader may have looked in between; and also when that failed, for it may have arrived.
+        """
+        if self._pushes is None:
+            return
+        with self._lock:
+            if self._pushes is not None:
+                self._forget([name(self._beginning, key).encode() for key in keys])
+
+    def _forget(self, names: Sequence[bytes]) -> None:
+        self._clock += 1
+        self._kept.drop(names)
+        if self._asking:
+            # A reader under way may have looked before the change, and come back with what was.
+            self._recent.update(dict.fromkeys(names, self._clock))
+            if len(self._recent) > MOST_RECENT:
+                self._recent.clear()
+                self._forgotten = self._clock
+
+    def _forget_all(self) -> None:
+        self._clock += 1
+        self._kept.clear()
+        self._recent.clear()
+        self._forgotten = self._clock
+
+    # The connection
+
+    def _listen(self, now: float) -> bool:
+        """Take what the server has pushed, and forget what changed. May copies be looked at?"""
+        pushes = self._pushes
+        if pushes is None:
+            return False
+        with self._lock:
+            if pushes is not self._pushes:
+                return False
+            self._is_listening = True
+            try:
+                if pushes.incarnation != self.store.incarnation:
+                    raise ConnectionError("Another server has taken its place.")
+                told = pushes.take()
+                if told.is_all:
+                    self._forget_all()
+                elif told.names:
+                    self._forget(told.names)
+                return self._is_alive(pushes, told.pongs, now)
+            except Exception as error:  # noqa: BLE001  whatever came or did not: there is always the server to ask
+                logger.info("The near cache begins anew, for its connection was lost: %r", error)
+                self._hang_up()
+                return False
+            except BaseException:
+                # KeyboardInterrupt, or a greenlet killed: what was taken may not be forgotten yet.
+                self._hang_up()
+                raise
+            finally:
+                self._is_listening = False
+
+    def _is_alive(self, pushes: Pushes, pongs: int, now: float) -> bool:
+        """Has all arrived that changed before *now*, less the time of silence? Asks for the next proof in time."""
+        if pongs and self._pinged is not None:
+            self._proved, self._pinged = self._pinged, None
+        if self._pinged is None:
+            if now >= self._proved + self._silence / 3:
+                pushes.ping()
+                self._pinged = now
+        elif now > self._pinged + PATIENCE_SECONDS:
+            raise ConnectionError(f"No answer to a ping of {now - self._pinged:.1f} seconds ago.")
+        self._calm_until = self._proved + (self._silence / 3 if self._pinged is None else self._silence)
+        return now < self._proved + self._silence
+
+    def _open(self) -> None:
+        """Open the connection, if it is time to try, and no other thread does."""
+        if monotonic() < self._open_at or not self._opening.acquire(blocking=False):
+            return
+        pushes = None
+        try:
+            if self._pushes is not None:
+                return
+            begun = monotonic()
+            self._open_at = begun + PAUSE_SECONDS
+            pushes = Pushes(self.store.pool)
+            beginning = self.store.beginning(pushes.incarnation)
+            pushes.track((f"{beginning}e{{", f"{beginning}t{{"), f"{beginning}near")
+            self._prove(pushes, beginning)
+            with self._lock:
+                self._forget_all()
+                self._pushes, self._ready = pushes, pushes.ready
+                self._incarnation, self._beginning = pushes.incarnation, beginning
+                self._proved, self._pinged, self._calm_until = begun, None, begun
+            self._has_failed = False
+        except Exception as error:  # noqa: BLE001  as above
+            if pushes is not None:
+                pushes.close()
+            self._could_not_open(error)
+        finally:
+            self._opening.release()
+
+    def _prove(self, pushes: Pushes, beginning: str) -> None:
+        """See the server say that a key changed: what stands between us may promise it, and let nothing through."""
+        key = f"near:{secrets.token_hex(8)}"
+        try:
+            self.store.fill_many({key: b""}, 1.0)
+        except ResponseError as error:
+            # A replica, or a server that is full: it may be another one, or have room, the next time.
+            raise ConnectionError(f"The server takes no entry: {error!r}") from error
+        pushes.wait_for(entry_name(beginning, key).encode())
+
+    def _could_not_open(self, error: Exception) -> None:
+        if isinstance(error, ResponseError):
+            self._open_at = inf
+            logger.warning(
+                "There is no near cache in this process, for the server refuses what it needs: %r. Every read asks the "
+                "server. Use Redis 6 or Valkey, allow this user HELLO and CLIENT TRACKING, or take NEAR out of the "
+                "settings.",
+                error,
+            )
+        elif not self._has_failed:
+            self._has_failed = True
+            logger.warning(
+                "The near cache has no connection, and tries again every %g seconds; until then every read asks the "
+                "server: %r",
+                PAUSE_SECONDS,
+                error,
+            )
+
+    def _hang_up(self) -> None:
+        self._forget_all()
+        if self._pushes is not None:
+            self._pushes.close()
+        self._pushes, self._ready, self._incarnation = None, _always, None
+        self._calm_until = -inf
+
+
+def _copy(key: str, tags: tuple[str, ...], look: Look, asked: float) -> Copy | None:
+    """A copy of *look*, if it is one at an answer. What is missing or pending is about to change."""
+    if look.entry is None or look.lifetime <= 0 or None in look.versions:
+        return None
+    return Copy(
+        key,
+        tags,
+        Snapshot(entry=look.entry, versions=look.versions, held=Held()),
+        entry_name(look.beginning, key).encode(),
+        tuple([tag_name(look.beginning, tag).encode() for tag in tags]),
+        asked + look.lifetime,
+    )
+
+
+def _always() -> bool:
+    return True
