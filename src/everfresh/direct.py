@@ -6,6 +6,7 @@ answer. The query is built only when the database has to be asked, and is then t
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,8 +18,10 @@ from django.core.exceptions import FieldDoesNotExist
 from django.core.signals import setting_changed
 from django.db import connections, models, router
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Field, Manager, Model, QuerySet
+from django.db.models import Field, Manager, Model, QuerySet, query
 from django.db.models.constants import LOOKUP_SEP
+from django.db.models.fields.related_descriptors import ForwardManyToOneDescriptor
+from django.db.models.manager import BaseManager
 from django.db.models.query import MAX_GET_RESULTS
 from django.db.models.sql import Query
 
@@ -37,8 +40,11 @@ from everfresh.reading import Wanted, drop, read
 
 __all__ = ["direct_entry", "get", "get_by_manager", "get_related"]
 
-DEFAULT_FETCH_MODE = getattr(models, "FETCH_ONE", None)
-"""``None`` before Django 6.1."""
+log = logging.getLogger("everfresh")
+
+_by_manager = BaseManager.get_queryset
+_by_descriptor = ForwardManyToOneDescriptor.get_queryset
+"""Django's own. Other libraries put theirs in the place of these, which has to be asked then."""
 
 _KINDS: dict[type[Field[Any, Any]], type] = {
     **dict.fromkeys(
@@ -97,11 +103,12 @@ def get(queryset: QuerySet[Any], policy: Policy, name: str, value: object) -> Mo
     return _instance(queryset.model, using, policy, name, value, getattr(made, "_fetch_mode", None), asked)
 
 
-def get_by_manager(manager: Any, said: Policy, name: str, value: object) -> Model | None:
+def get_by_manager(manager: Any, own: type, said: Policy, name: str, value: object) -> Model | None:
     """The instance that ``manager.get(**{name: value})`` gives, or ``None`` where there is no direct key.
 
     Args:
-        manager: one whose ``get_queryset()`` adds nothing to a queryset of its class but *said*.
+        manager: any.
+        own: the class whose ``get()`` asks, and whose ``get_queryset()`` adds nothing but *said*.
         said: what it says of caching.
         name: of a field, as in ``get()``.
         value: of the field.
@@ -110,19 +117,24 @@ def get_by_manager(manager: Any, said: Policy, name: str, value: object) -> Mode
         DoesNotExist: as Django does.
         MultipleObjectsReturned: as Django does.
     """
-    model = manager.model
-    if model is None or _attributes(manager._queryset_class, model) is None:
+    model, kind = manager.model, manager._queryset_class
+    if model is None or not _is_bare(manager.__class__, own) or "get_queryset" in vars(manager):
+        return None
+    if BaseManager.get_queryset is not _by_manager or kind.get is not queryset_get or _attributes(kind, model) is None:
         return None
     policy = policy_for(model, said, "get")
     if policy is None:
         return None
-    using = manager.db
+    # As its queryset asks, whatever a manager's own "db" says.
+    using = manager._db or router.db_for_read(model, **manager._hints)
 
     def asked() -> QuerySet[Any]:
         rows: QuerySet[Any] = manager.get_queryset().using(using)
         return rows.filter(**{name: value})
 
-    return _instance(model, using, policy, name, value, DEFAULT_FETCH_MODE, asked)
+    # Not before Django 6.1.
+    fetch_mode = getattr(query, "DEFAULT_FETCH_MODE", None)
+    return _instance(model, using, policy, name, value, fetch_mode, asked)
 
 
 def get_related(descriptor: Any, instance: Model) -> Model | None:
@@ -138,9 +150,11 @@ def get_related(descriptor: Any, instance: Model) -> Model | None:
     field = descriptor.field
     if type(field) not in (models.ForeignKey, models.OneToOneField):
         return None
+    if type(descriptor).get_queryset is not _by_descriptor or BaseManager.get_queryset is not _by_manager:
+        return None
     model = field.remote_field.model
     manager = model._base_manager
-    if type(manager) is not Manager:
+    if type(manager) is not Manager or "get_queryset" in vars(manager) or QuerySet.get is not queryset_get:
         return None
     policy = policy_for(model, NOTHING_SAID, "get")
     if policy is None:
@@ -223,7 +237,12 @@ def _road(model: type[Model], name: str, connection: BaseDatabaseWrapper) -> _Ro
         roads = own["_everfresh_roads"] = Bounded(_REMEMBERED)
     found = roads.get(place)
     if found is None:
-        found = roads[place] = (_new_road(model, name, connection),)
+        try:
+            found = roads[place] = (_new_road(model, name, connection),)
+        except Exception:
+            # Not remembered, for it may be the connection's failure, of which the database's own words tell.
+            log.debug("Everfresh could not look at %r of %s.", name, model._meta.label, exc_info=True)
+            return None
     return found[0]
 
 
@@ -257,14 +276,14 @@ def _unique_field(model: type[Model], name: str) -> Field[Any, Any] | None:
     """The unique field that *name* stands for in ``get()``."""
     if name == "pk":
         return model._meta.pk
-    name, _, beyond = name.partition(LOOKUP_SEP)
+    name, follows, beyond = name.partition(LOOKUP_SEP)
     try:
         field: Any = model._meta.get_field(name)
     except FieldDoesNotExist:
-        field = next((each for each in model._meta.concrete_fields if each.attname == name), None)
-    if field is None or not getattr(field, "concrete", False) or not field.unique:
         return None
-    if beyond and not (field.is_relation and field.target_field.name == beyond):
+    if not getattr(field, "concrete", False) or not field.unique:
+        return None
+    if follows and not (field.is_relation and field.target_field.name == beyond):
         return None
     return field  # type: ignore[no-any-return]
 
@@ -276,7 +295,21 @@ def _end(field: Any) -> Field[Any, Any]:
     return field  # type: ignore[no-any-return]
 
 
-# Querysets that say nothing
+# Managers and querysets that say nothing
+
+queryset_get: Callable[..., Any] | None = None
+"""The ``get()`` of every queryset, once it is installed. Another one may do anything, and has to be asked."""
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _is_bare(kind: type[Any], own: type) -> bool:
+    """Does nobody come between the ``get()`` of *own*, in managers of *kind*, and a queryset of all rows?"""
+    lineage = kind.__mro__
+    beyond = lineage[lineage.index(own) + 1 :]
+    return all(each in (own, BaseManager) for each in lineage if "get_queryset" in vars(each)) and all(
+        issubclass(Manager, each) for each in beyond if "get" in vars(each)
+    )
+
 
 _OWN_BUSINESS = frozenset(
     """__annotations__ __annotate_func__ __doc__ __firstlineno__ __module__ __orig_bases__ __parameters__
@@ -299,7 +332,8 @@ def _attributes(kind: type[QuerySet[Any]], model: type[Any]) -> tuple[dict[str, 
     above = kind.__mro__[: kind.__mro__.index(QuerySet)]
     if any((vars(each).keys() & vars(QuerySet).keys()) - _OWN_BUSINESS for each in above):
         return None
-    if any(name in vars(each) for each in above for name in ("__getattr__", "__getattribute__", "__setattr__")):
+    ways = ("__getattr__", "__getattribute__", "__new__", "__setattr__")
+    if any(name in vars(each) for each in above for name in ways):
         return None
     fresh: Any = kind(model)
     held = {name: value for name, value in vars(fresh).items() if name not in ("_db", "_hints", "_query")}

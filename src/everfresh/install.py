@@ -43,6 +43,7 @@ def install() -> None:
         return
     _installed = True
     _replace(QuerySet, _fetch_all, count, exists, aggregate, get, _clone, _prefetch_related_objects, __aiter__)
+    direct.queryset_get = QuerySet.get
     for name, operation in awaiting.OPERATIONS.items():
         setattr(QuerySet, f"a{name}", awaiting.twin(getattr(QuerySet, f"a{name}"), name, operation))
     for name, method in {
@@ -154,9 +155,9 @@ def get(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def _get_by_manager(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
-    if not args and len(kwargs) == 1 and type(self).get_queryset is BaseManager.get_queryset:
+    if not args and len(kwargs) == 1:
         [(name, value)] = kwargs.items()
-        if (found := direct.get_by_manager(self, policies.NOTHING_SAID, name, value)) is not None:
+        if (found := direct.get_by_manager(self, Manager, policies.NOTHING_SAID, name, value)) is not None:
             return found
     return original(self, *args, **kwargs)
 

@@ -141,9 +141,9 @@ class CacheManager(Manager.from_queryset(CacheQuerySet)[_M]):  # type: ignore[mi
 
     def get(self, *args: Any, **kwargs: Any) -> Any:
         """As Django's, from the cache where the manager says so."""
-        if not args and len(kwargs) == 1 and type(self).get_queryset is CacheManager.get_queryset:
+        if not args and len(kwargs) == 1:
             [(name, value)] = kwargs.items()
-            if (found := get_by_manager(self, self._policy, name, value)) is not None:
+            if (found := get_by_manager(self, CacheManager, self._policy, name, value)) is not None:
                 return found
         return super().get(*args, **kwargs)
 

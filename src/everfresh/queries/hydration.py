@@ -24,6 +24,9 @@ from django.db.models.sql.compiler import SQLCompiler
 
 __all__ = ["Hydrator", "RowHydrator", "hydrating", "may_be_made"]
 
+_init = Model.__init__
+_from_db = Model.from_db.__func__  # type: ignore[attr-defined]
+
 _PLAIN_ATTRIBUTES = frozenset({DeferredAttribute, FileDescriptor, ForeignKeyDeferredAttribute})
 """Those that keep what they are given in the ``__dict__``, under the attribute's name, and do nothing else about it."""
 
@@ -41,16 +44,7 @@ class Hydrator:
 
     def from_db(self, db: str, field_names: Iterable[str], values: Iterable[Any], *, fetch_mode: Any = None) -> Model:
         """As ``Model.from_db``; *field_names* are those of *values*, in their order."""
-        made = object.__new__(self._other)
-        state = ModelState()
-        state.adding = False
-        state.db = db
-        if fetch_mode is not None:
-            state.fetch_mode = fetch_mode
-        held = made.__dict__
-        held["_state"] = state
-        held.update(zip(field_names, values, strict=True))
-        return made
+        return _made(self._other, db, field_names, values, fetch_mode)
 
 
 class RowHydrator:
@@ -88,6 +82,7 @@ class RowHydrator:
         """
         found: list[Model] = []
         names, connection = self._names, self._connection
+        related = [names.index(name) for name in _foreign_keys(model) if name in names]
         is_converted = bool(self._converters or self._texts)
         # All in one place: of a list, this loop is what takes the time.
         for each in rows:
@@ -108,14 +103,18 @@ class RowHydrator:
                         if not is_whole:
                             row[at] = convert(value, expression, connection)
             made = object.__new__(model)
-            state = ModelState()
+            state: Any = ModelState()
+            held = made.__dict__
+            held["_state"] = state
+            held.update(zip(names, row))  # noqa: B905  the rows are of this very query
+            for at in related:
+                if row[at] is not None:
+                    state.fields_cache = {}  # see `_made`
+                    break
             state.adding = False
             state.db = db
             if fetch_mode is not None:
                 state.fetch_mode = fetch_mode
-            held = made.__dict__
-            held["_state"] = state
-            held.update(zip(names, row))  # noqa: B905  the rows are of this very query
             found.append(made)
         if getattr(fetch_mode, "track_peers", False):
             peers = list(map(ref, found))
@@ -148,6 +147,30 @@ def _reads_json(convert: Convert, expression: Any) -> bool:
     return type(field) is JSONField and field.decoder is None and type(expression) is Col
 
 
+def _made(model: type[Model], db: str, names: Iterable[str], values: Iterable[Any], fetch_mode: Any) -> Model:
+    made = object.__new__(model)
+    state: Any = ModelState()
+    held = made.__dict__
+    held["_state"] = state
+    held.update(zip(names, values, strict=True))
+    for name in _foreign_keys(model):
+        if held.get(name) is not None:
+            # Setting it asks whether a related row is to be forgotten, which makes the place for them.
+            state.fields_cache = {}
+            break
+    state.adding = False
+    state.db = db
+    if fetch_mode is not None:
+        state.fetch_mode = fetch_mode
+    return made
+
+
+@lru_cache(maxsize=1_024)
+def _foreign_keys(model: type[Model]) -> tuple[str, ...]:
+    attributes = [field.attname for field in model._meta.concrete_fields]
+    return tuple(name for name in attributes if type(_static(model, name)) is ForeignKeyDeferredAttribute)
+
+
 def hydrating(klass_info: Mapping[str, Any]) -> Mapping[str, Any]:
     """*klass_info* of a compiler, with hydrators in place of the models that allow it."""
     model: type[Model] = klass_info["model"]
@@ -160,7 +183,14 @@ def hydrating(klass_info: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def may_be_made(model: type[Model]) -> bool:
     """Can nobody tell, at this moment, whether instances of *model* are made the short way?"""
-    return _is_plain(model) and not pre_init.has_listeners(model) and not post_init.has_listeners(model)
+    return (
+        _is_plain(model)
+        # Looked at each time: whoever tests or traces a program replaces them for a while.
+        and model.__init__ is _init
+        and getattr(model.from_db, "__func__", None) is _from_db
+        and not pre_init.has_listeners(model)
+        and not post_init.has_listeners(model)
+    )
 
 
 @lru_cache(maxsize=1_024)
@@ -171,18 +201,19 @@ def _is_plain(model: type[Model]) -> bool:
         type(model).__call__ is ModelBase.__call__ is type.__call__
         and model.__new__ is object.__new__
         and model.__setattr__ is object.__setattr__
-        and model.__init__ is Model.__init__
-        and model.from_db.__func__ is Model.from_db.__func__  # type: ignore[attr-defined]
-        and all(map(_is_of_django, (Model.__init__, Model.from_db, ModelState.__init__)))
+        and model.__getattribute__ is object.__getattribute__
+        and ModelState.__init__ is object.__init__
+        and all(map(_is_of_django, (_init, _from_db)))
         and not any("__init__" in vars(base) for base in model.__mro__[at + 1 : -1])
-        and all(
-            type(inspect.getattr_static(model, field.attname)) in _PLAIN_ATTRIBUTES
-            for field in model._meta.concrete_fields
-        )
+        and all(type(_static(model, field.attname)) in _PLAIN_ATTRIBUTES for field in model._meta.concrete_fields)
     )
+
+
+def _static(model: type[Model], name: str) -> Any:
+    return inspect.getattr_static(model, name, None)
 
 
 def _is_of_django(method: Any) -> bool:
     """Has nobody put something else in its place?"""
     code = getattr(method, "__code__", None)
-    return code is None or code.co_filename == inspect.getfile(Model)
+    return code is not None and code.co_filename == inspect.getfile(Model)
