@@ -66,6 +66,9 @@ class Journal:
         self.own_sql: list[str] = []
         """Statements that compilers have made and that are recorded by their rows; all others need reading."""
 
+        self.ahead: Any = None
+        """The `everfresh.writing.preludes.Prelude` of the statement that is under way, if it has one."""
+
         self.begins_itself = False
         """Is Django saying BEGIN, which is not the user's raw SQL?"""
 

@@ -14,8 +14,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from everfresh.journal import Journal, has_begun, journal_of
 from everfresh.recording import note_untracked
 from everfresh.tables import describe, is_watched, table, tables_by_name
-from everfresh.writing.capture import announce, changed_by_database
+from everfresh.writing.capture import changed_by_database
 from everfresh.writing.images import whole_table
+from everfresh.writing.statement import announce
 from everfresh.writing.statements import Control, Effect, effect_of
 
 __all__ = ["UNPARSED", "run_statement", "wrap_unparsed", "written"]
