@@ -72,7 +72,7 @@ MUTANTS = [
     Mutant(
         rule="own writes move the overlay",
         file="journal.py",
-        old="            overlay.move(names)",
+        old="            overlay.move(tags)",
         new="            pass",
         tests=SAVEPOINTS,
     ),

@@ -30,8 +30,8 @@ MUTANTS = [
     Mutant(
         rule="an expression's new values are read",
         file="writing/capture.py",
-        old="            new = self._new_images(old) if self.unknown else None\n            if self.unknown and new is None:",
-        new="            new = None\n            if False:",
+        old="new = self._new_images(old) if self.unknown else None",
+        new="new = list(old.values())",
         tests=RACES,
     ),
     Mutant(

@@ -78,7 +78,7 @@ def _run_control(connection: BaseDatabaseWrapper, text: str, effect: Effect, run
 def _release_by_hand(connection: BaseDatabaseWrapper, run: Callable[[], T]) -> T:
     """``RELEASE`` on SQLite, which is a COMMIT where the transaction began with that savepoint."""
     journal = journal_of(connection)
-    with journal.publishing(journal.written):
+    with journal.publishing():
         result = run()
     if not has_begun(connection):
         journal.forget()

@@ -84,7 +84,8 @@ class Statement:
         """Note the tags of the written rows of *images*, which hold *columns*."""
         if self.journal.in_transaction and self.facts is not None:
             keys = keys_of(self.facts, columns, images)
-            self.journal.record(announce(self.connection, self.name, moved, keys))
+            [epoch] = tag_names([self.place.epoch.name])
+            self.journal.record(announce(self.connection, self.name, moved, keys), epoch)
 
     def record_whole_table(self) -> None:
         """Note that any row of the table may have been written."""
