@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -26,12 +27,20 @@ class Counts:
         self.under_way = 0
         self.on_redis = type(current_store().store).__name__ == "NearStore"
         self.statements: list[str] = []
+        self.texts = 0
+        """Round trips of cursors to the database: where the driver allows it, one takes several statements."""
 
     def clear(self) -> None:
         """Begin to count."""
         self.trips.clear()
         self.asked = 0
         self.statements.clear()
+        self.texts = 0
+
+    def executed(self, text: str) -> None:
+        """A cursor was given *text*."""
+        self.texts += 1
+        self.statements += re.split(r"; (?=SELECT|INSERT|UPDATE|DELETE)", text.strip())
 
     @property
     def exchanges(self) -> int:
@@ -103,7 +112,7 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> Counts:
 
     def create_cursor(self: BaseDatabaseWrapper, *args: Any, **kwargs: Any) -> Any:
         cursor = create(self, *args, **kwargs)
-        return _Cursor(cursor, lambda sql: counts.statements.append(str(sql).strip()))
+        return _Cursor(cursor, lambda sql: counts.executed(str(sql)))
 
     monkeypatch.setattr(owner, "create_cursor", create_cursor)
     return counts

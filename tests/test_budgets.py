@@ -10,6 +10,7 @@ from django.db import connection, transaction
 from django.db.models import F
 
 import everfresh
+from everfresh.stores import current_store
 from tests.counting import Counts, counting
 from tests.library.models import Author, Book, Tagging
 from tests.library.models import Tag as Label
@@ -33,6 +34,9 @@ def rows(counts: Counts) -> Counts:
     list(Author.objects.cache())
     with transaction.atomic():
         list(Author.objects.cache())
+    # The first time, Redis is told its scripts.
+    current_store().mark([], "nobody", 1, ["nothing"])
+    current_store().done([], "nobody", {"nothing": ["at all"]})
     counts.clear()
     return counts
 
@@ -141,6 +145,9 @@ def test_save(rows: Counts, db_kind: str) -> None:
     book.title = "new"
 
     assert _with_lock(db_kind, {"SELECT": 1, "UPDATE": 1}) == _statements(rows, book.save)
+    if db_kind == "postgresql":
+        # BEGIN, SELECT and UPDATE in one round trip; COMMIT is the other one.
+        assert 1 == rows.texts
 
 
 def test_update(rows: Counts, db_kind: str) -> None:
@@ -148,6 +155,8 @@ def test_update(rows: Counts, db_kind: str) -> None:
     write = lambda: Book.objects.filter(author_id=1).update(status=5)  # noqa: E731
 
     assert _with_lock(db_kind, {"SELECT": 1, "UPDATE": 1}) == _statements(rows, write)
+    if db_kind == "postgresql":
+        assert 1 == rows.texts
 
 
 def test_update_by_expression(rows: Counts, db_kind: str) -> None:
@@ -162,6 +171,8 @@ def test_delete(rows: Counts, db_kind: str) -> None:
     write = lambda: Tagging.objects.filter(book_id=1).delete()  # noqa: E731
 
     assert _with_lock(db_kind, {"SELECT": 1, "DELETE": 1}) == _statements(rows, write)
+    if db_kind == "postgresql":
+        assert 1 == rows.texts
 
 
 def test_raw_sql(rows: Counts) -> None:

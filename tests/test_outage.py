@@ -148,10 +148,10 @@ def test_store_that_is_back_between_commit_and_done(
     assert ["old"] == _titles()
     done, between = outage.guard.done, []
 
-    def done_later(tags: Sequence[str], writer: str) -> None:
+    def done_later(tags: Sequence[str], writer: str, held: Any = None) -> None:
         outage.ends()
         between.append(elsewhere(_titles))
-        done(tags, writer)
+        done(tags, writer, held)
 
     monkeypatch.setattr(outage.guard, "done", done_later)
     outage.begins("mark")

@@ -18,6 +18,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 __all__ = [
+    "HELD",
     "Entry",
     "Faults",
     "Found",
@@ -35,6 +36,10 @@ __all__ = [
 
 Version = int | None
 """What a tag holds: a version, nothing, or (below zero) a marker that says a writer is pending."""
+
+
+HELD = -100
+"""A marker that keeps a version: HELD minus that. The tag is pending, and may get the version back (a hold)."""
 
 
 class Entry(NamedTuple):
@@ -132,6 +137,7 @@ class Scheme:
     fresh: Callable[[Version, Version], bool] = lambda stored, live: stored is not None and stored == live
     lapse: Callable[[State], Iterator[tuple[str, State]]] = lambda _: iter(())
     symmetric_versions: bool = True  # do versions mean nothing but equal or not?
+    time_spoils: bool = True  # does a mark that ends by time take with it what a marker has kept?
     plans: tuple[tuple[Step, ...], ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -217,9 +223,9 @@ def _accidents(scheme: Scheme, state: State) -> Iterator[Move]:
                 yield Move(f"W{number + 1}", "dies, its COMMIT under way", _writer(fewer, number, life=Life.SENT))
         if any(record >> number & 1 for record in state.promised):
             if writer.life is Life.DEAD:
-                yield Move("time", f"ends the mark of W{number + 1}", end_mark(state, number))
+                yield Move("time", f"ends the mark of W{number + 1}", end_mark(scheme, state, number))
             elif faults.slow:
-                late = end_mark(state, number)._replace(faults=faults._replace(slow=faults.slow - 1))
+                late = end_mark(scheme, state, number)._replace(faults=faults._replace(slow=faults.slow - 1))
                 yield Move("time", f"ends the mark of W{number + 1}, which is slow", late)
 
 
@@ -235,9 +241,14 @@ def _writer(state: State, number: int, **changes: object) -> State:
     return state._replace(writers=put(state.writers, number, state.writers[number]._replace(**changes)))
 
 
-def end_mark(state: State, number: int) -> State:
-    """The time of a writer's marks is over."""
+def end_mark(scheme: Scheme, state: State, number: int) -> State:
+    """The time of a writer's marks is over. Nobody dropped the row tags of its hold, so the version is lost."""
+    spoilt = tuple(
+        -1 if scheme.time_spoils and held is not None and held <= HELD and record >> number & 1 else held
+        for held, record in zip(state.tags, state.pending, strict=True)
+    )
     return state._replace(
+        tags=spoilt,
         pending=tuple(record & ~(1 << number) for record in state.pending),
         promised=tuple(record & ~(1 << number) for record in state.promised),
     )
@@ -245,7 +256,7 @@ def end_mark(state: State, number: int) -> State:
 
 def new_version(state: State) -> int:
     """A version that nobody has: random ones never come back, so one that nobody holds any longer is as good as new."""
-    used = {*state.tags}
+    used = {*state.tags, *(HELD - held for held in state.tags if held is not None and held <= HELD)}
     if state.entry is not None:
         used.update(state.entry.versions)
     for reader in state.readers:
@@ -366,10 +377,13 @@ def shape_of(scheme: Scheme, state: State) -> tuple:
         return (*readers, *state[1:])
     names: dict[Version, Version] = {None: None}
 
+    def name(version: Version) -> Version:
+        if version is not None and version <= HELD:
+            return HELD - names.setdefault(HELD - version, len(names))
+        return version if version is None or version < 0 else names.setdefault(version, len(names))
+
     def named(versions: tuple[Version, ...]) -> tuple[Version, ...]:
-        return tuple(
-            version if version is None or version < 0 else names.setdefault(version, len(names)) for version in versions
-        )
+        return tuple(map(name, versions))
 
     def entry(stored: Entry | None) -> tuple | None:
         return None if stored is None else (stored.value, named(stored.versions))

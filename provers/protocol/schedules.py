@@ -128,6 +128,11 @@ class Stage:
                 self._store.mark([self._names[tag] for tag in step.tags], writer, MARK_SECONDS)
             case "commit":
                 self._row |= 1 << int(writer[1:]) - 1
+            case "hold":
+                self._store.mark([], writer, MARK_SECONDS, [self._names[tag] for tag in step.tags])
+            case "lift":
+                held, *under = [self._names[tag] for tag in step.tags]
+                self._store.done([], writer, {held: under})
             case "done" | "drop":
                 self._store.done([self._names[tag] for tag in step.tags], writer)
             case other:
@@ -190,7 +195,11 @@ def lose_in_redis(store: RedisStore, direct: Any) -> Callable[[str, str], None]:
     def lose(what: str, name: str) -> None:
         at = f"{store._prefix}{store._incarnation}:"
         if what.startswith("the mark of "):
-            direct.zadd(f"{at}p{{{name}}}", {what.removeprefix("the mark of "): 1}, xx=True)
+            writer, record = what.removeprefix("the mark of "), f"{at}p{{{name}}}"
+            if direct.type(record) == b"zset":
+                direct.zadd(record, {writer: 1}, xx=True)
+            elif direct.get(record) == writer.encode():
+                direct.delete(record)
         elif what == "the stand-in":
             direct.zrem(f"{at}p{{{name}}}", "?")
         else:

@@ -17,6 +17,10 @@ __all__ = [
     "FULL",
     "FULL_TWO_GROUPS",
     "FULL_WHOLE_TWO_GROUPS",
+    "HOLD",
+    "HOLD_AND_EPOCH",
+    "HOLD_AND_MARK",
+    "HOLD_APART",
     "OURS",
     "PLAIN_WHOLE",
     "READS",
@@ -24,6 +28,7 @@ __all__ = [
 ]
 
 OneTag = Callable[[int], Step]
+Writer = Callable[[tuple[int, ...]], tuple[Step, ...]]
 
 
 def program(*parts: tuple[Step, ...] | tuple[str, OneTag]) -> Callable[[tuple[int, ...]], tuple[Step, ...]]:
@@ -110,6 +115,41 @@ FENCED = replace(
     groups=((1,),),
 )
 
+
+def bulk(
+    epoch: int,
+    *,
+    mark: OneTag = steps.mark,
+    done: OneTag = steps.done,
+    lift: Callable[..., tuple[Step, ...]] = lambda epoch, rows: (steps.lift(epoch, rows),),
+) -> Writer:
+    """Programs of writers of which those that write more than one tag hold *epoch* for the others."""
+
+    def make(tags: tuple[int, ...]) -> tuple[Step, ...]:
+        if len(tags) == 1:
+            return (mark(tags[0]), steps.commit, done(tags[0]))
+        rows = [tag for tag in tags if tag != epoch]
+        return (steps.hold(epoch), steps.commit, *lift(epoch, rows))
+
+    return make
+
+
+HOLD = replace(FULL, name="hold: two large writes", writer=bulk(0), writes=((0, 1), (0, 1)), groups=((0, 1),))
+HOLD_AND_MARK = replace(HOLD, name="hold: a large and a small write", writes=((0, 1), (1,)))
+HOLD_AND_EPOCH = replace(HOLD, name="hold: a large write and one of unknown rows", writes=((0, 1), (0,)))
+HOLD_APART = replace(HOLD, name="hold: two large writes of other rows", writes=((0, 1), (0, 2)), changing=0b01)
+HOLD_ASIDE = replace(
+    HOLD_AND_EPOCH, name="hold: of rows beside the answer, and one of unknown rows", changing=0b10, groups=((0,),)
+)
+HOLD_FENCED = replace(
+    FENCED,
+    name="hold: row tags after the query, fenced",
+    reader=(steps.look, steps.begin(0, 1), steps.compute, steps.begin(2), steps.look_again_at_any_and_fill),
+    writer=bulk(1),
+    writes=((1, 0, 2), (1, 0, 2)),
+    groups=((1, 2),),
+)
+
 OURS = (
     FULL,
     FULL_ON_NODES,
@@ -118,6 +158,12 @@ OURS = (
     FULL_TWO_GROUPS,
     FULL_WHOLE_TWO_GROUPS,
     FENCED,
+    HOLD,
+    HOLD_AND_MARK,
+    HOLD_AND_EPOCH,
+    HOLD_APART,
+    HOLD_ASIDE,
+    HOLD_FENCED,
     PLAIN,
     PLAIN_WHOLE,
     PLAIN_ONE_WRITER,
@@ -204,6 +250,17 @@ REJECTED = (
     ),
     replace(FENCED, name="fenced, no mark, T* moved first", writer=BUMP),
     replace(FENCED, name="fenced, no mark, T* moved last", writer=BUMP, writes=((1, 0), (1, 0))),
+    replace(
+        HOLD_ASIDE,
+        name="hold, given back though others moved it",
+        writer=bulk(0, mark=steps.mark_over_hold, done=steps.done_under_hold),
+    ),
+    replace(
+        HOLD,
+        name="hold, row tags dropped after its end",
+        writer=bulk(0, lift=lambda epoch, rows: (steps.lift(epoch, ()), *map(steps.drop, rows))),
+    ),
+    replace(HOLD_APART, name="hold, given back past one that died", time_spoils=False),
 )
 
 # What the search must say
@@ -225,6 +282,12 @@ READS = {
     FULL_TWO_GROUPS.name: (2,),
     FULL_WHOLE_TWO_GROUPS.name: (1, 1),
     FENCED.name: (1, 1),
+    HOLD.name: (1, 1),
+    HOLD_AND_MARK.name: (1, 1),
+    HOLD_AND_EPOCH.name: (1, 1),
+    HOLD_APART.name: (1, 1),
+    HOLD_ASIDE.name: (1, 1),
+    HOLD_FENCED.name: (1, 1),
     PLAIN.name: (2, 1),
 }
 """How often each reader reads, where twice would take too long."""
@@ -240,6 +303,12 @@ _EXPECTED = {
     FULL_TWO_GROUPS.name: _SAFE,
     FULL_WHOLE_TWO_GROUPS.name: _SAFE,
     FENCED.name: _SAFE,
+    HOLD.name: _SAFE,
+    HOLD_AND_MARK.name: _SAFE,
+    HOLD_AND_EPOCH.name: _SAFE,
+    HOLD_APART.name: _SAFE,
+    HOLD_ASIDE.name: _SAFE,
+    HOLD_FENCED.name: _SAFE,
     PLAIN.name: "w w F F w w",
     PLAIN_WHOLE.name: "w w F F w w",
     PLAIN_ONE_WRITER.name: "· w · F w w",
@@ -260,6 +329,9 @@ _EXPECTED = {
     "row tags after the query, unfenced": "F F F F F F",
     "fenced, no mark, T* moved first": "w w F F w w",
     "fenced, no mark, T* moved last": "F F F F F F",
+    "hold, given back though others moved it": "F F F F F F",
+    "hold, row tags dropped after its end": "w w F F w w",
+    "hold, given back past one that died": "· · F F w w",
 }
 
 EXPECTED: dict[tuple[str, str], Outcome] = {

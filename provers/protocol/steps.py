@@ -6,7 +6,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from provers.protocol.model import Entry, Life, Move, Reader, Scheme, State, Step, Version, at_rest, new_version, put
+from provers.protocol.model import (
+    HELD,
+    Entry,
+    Life,
+    Move,
+    Reader,
+    Scheme,
+    State,
+    Step,
+    Version,
+    at_rest,
+    new_version,
+    put,
+)
 
 MARKER = -1
 """In a tag's place: some writer is pending. A plain store's marker names its writer: -1, -2."""
@@ -184,7 +197,7 @@ def mark(tag: int) -> Step:
 
     def mark(scheme: Scheme, state: State, me: int) -> tuple[State, str]:
         record = state.pending[tag]
-        if not record and state.tags[tag] == MARKER:
+        if not record and (state.tags[tag] or 0) < 0:
             # The record was lost. Whom it named stays pending, by a stand-in, until the marker's time ends.
             record = STAND_IN | state.promised[tag] << 2
         return _advance(_promise(state, me, tag, record | 1 << me, MARKER), me), f"marks tag {tag}"
@@ -208,6 +221,66 @@ def mark_in_place(tag: int) -> Step:
         return _advance(_promise(state, me, tag, 0, MARKER - me), me), f"marks tag {tag}"
 
     return on((tag,), mark)
+
+
+def mark_over_hold(tag: int) -> Step:
+    """Mark, and leave to a hold what it keeps."""
+
+    def mark(scheme: Scheme, state: State, me: int) -> tuple[State, str]:
+        held = state.tags[tag]
+        kept = held if held is not None and held <= HELD else MARKER
+        return _advance(_promise(state, me, tag, state.pending[tag] | 1 << me, kept), me), f"marks tag {tag}"
+
+    return on((tag,), mark)
+
+
+def done_under_hold(tag: int) -> Step:
+    """End the own mark, and leave to a hold what it keeps."""
+
+    def done(scheme: Scheme, state: State, me: int) -> tuple[State, str]:
+        left = state.pending[tag] & ~(1 << me)
+        kept = state.tags[tag] if left else None
+        return _advance(_promise(state, me, tag, left, kept, over=True), me), f"is done with tag {tag}"
+
+    return on((tag,), done)
+
+
+def hold(tag: int) -> Step:
+    """Pending as by a mark, but the marker keeps the version: tag *tag* is to stand for others that are not marked."""
+
+    def hold(scheme: Scheme, state: State, me: int) -> tuple[State, str]:
+        record, held = state.pending[tag], state.tags[tag]
+        marker = MARKER
+        if not record and held is not None and held < 0:
+            record = STAND_IN | state.promised[tag] << 2
+        elif held is not None and held <= HELD:
+            marker = held
+        elif not record and held is not None:
+            marker = HELD - held
+        return _advance(_promise(state, me, tag, record | 1 << me, marker), me), f"holds tag {tag}"
+
+    return on((tag,), hold)
+
+
+def lift(tag: int, rows: Iterable[int]) -> Step:
+    """Drop the versions of the tags *rows*, then end the own hold; the last one out gives the version back."""
+    rows = tuple(rows)
+
+    def lift(scheme: Scheme, state: State, me: int) -> tuple[State, str]:
+        tags = tuple(
+            None if at in rows and held is not None and held >= 0 else held for at, held in enumerate(state.tags)
+        )
+        state = state._replace(tags=tags)
+        known = state.pending[tag] >> me & 1
+        left = state.pending[tag] & ~(1 << me)
+        held = state.tags[tag]
+        if held is None or held >= 0:
+            held = None
+        elif known and not left:
+            held = HELD - held if held <= HELD else None
+        return _advance(_promise(state, me, tag, left, held, over=True), me), f"lifts tag {tag} off {rows}"
+
+    return on((tag, *rows), lift)
 
 
 def commit(scheme: Scheme, state: State, me: int) -> tuple[State, str]:
@@ -297,7 +370,7 @@ def markers_lapse(state: State) -> Iterator[tuple[str, State]]:
     """A marker (and a stand-in) ends with the last mark that it stands for."""
     for tag, held in enumerate(state.tags):
         promised = state.promised[tag]
-        if held == MARKER and not promised:
+        if held is not None and held < 0 and not promised:
             yield f"ends the marker of tag {tag}", state._replace(tags=put(state.tags, tag, None))
         record = state.pending[tag]
         if record & STAND_IN and not record >> 2 & promised:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 
-__all__ = ["Invalidated", "Outcome", "Read", "Verified", "emit", "listening"]
+__all__ = ["Invalidated", "Outcome", "Read", "Verified", "emit", "is_heard", "listening"]
 
 
 class Outcome(Enum):
@@ -73,6 +73,11 @@ class Verified:
 Event = Read | Invalidated | Verified
 
 _listeners: list[Callable[[Event], None]] = []
+
+
+def is_heard() -> bool:
+    """Does anybody listen? Where to make an event takes time, ask before."""
+    return bool(_listeners)
 
 
 def emit(event: Event) -> None:

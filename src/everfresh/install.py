@@ -29,6 +29,7 @@ from django.db.models.sql.compiler import SQLDeleteCompiler, SQLInsertCompiler, 
 from django.db.models.sql.constants import NO_RESULTS, ROW_COUNT
 
 from everfresh import awaiting, direct, policies, querysets
+from everfresh.journal import journal_of
 from everfresh.writing import capture, cursors, transactions
 
 __all__ = ["install"]
@@ -63,7 +64,7 @@ def install() -> None:
     if hasattr(SQLUpdateCompiler, "execute_returning_sql"):  # Django 6.0
         _replace(SQLUpdateCompiler, _update_returning, name="execute_returning_sql")
     _replace(SQLDeleteCompiler, _delete, name="execute_sql")
-    _replace(CursorWrapper, _execute_with_wrappers, callproc)
+    _replace(CursorWrapper, _execute_with_wrappers, _execute, callproc)
     _replace(CursorWrapper, _of_driver, name="__getattr__")
     _replace(
         BaseDatabaseWrapper,
@@ -219,6 +220,14 @@ def _row_count(result: Any) -> Any:
 
 def _execute_with_wrappers(original: Original, self: Any, sql: Any, params: Any, many: bool, executor: Any) -> Any:
     return cursors.run_statement(self.db, sql, lambda: original(self, sql, params, many, executor))
+
+
+def _execute(original: Original, self: Any, sql: Any, params: Any, *others: Any) -> Any:
+    # Below the execute wrappers: whatever they made of the statement is what reaches the driver.
+    ahead = journal_of(self.db).ahead
+    if ahead is None or not ahead.leads(sql):
+        return original(self, sql, params, *others)
+    return ahead.send(self.cursor, sql, params, lambda text, given: original(self, text, given, *others))
 
 
 def callproc(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -31,6 +31,10 @@ log = logging.getLogger("everfresh")
 
 _ATTRIBUTE = "_everfresh_journal"
 
+HOLD_ABOVE = 100
+"""Tags of one table in one transaction above which its epoch is held in their place. A mark and its end cost the server
+some 4 us; a hold costs a few for all of them, but while it lasts nothing of that table is read from the cache."""
+
 
 @dataclass(slots=True)
 class _Frame:
@@ -40,7 +44,9 @@ class _Frame:
     is_transaction: bool = False
     """Did SQLite begin with this savepoint, so that to release it is to commit?"""
 
-    tags: dict[str, None] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    """Names, each with that of the tag that may be held in its place, or nothing."""
+
     rows: dict[str, set[object] | None] = field(default_factory=dict)
     """Primary keys by table, for those who want to know; ``None``: not known."""
 
@@ -65,6 +71,9 @@ class Journal:
         self._isolation: str | None = None
         self.own_sql: list[str] = []
         """Statements that compilers have made and that are recorded by their rows; all others need reading."""
+
+        self.ahead: Any = None
+        """The `everfresh.writing.preludes.Prelude` of the statement that is under way, if it has one."""
 
         self.begins_itself = False
         """Is Django saying BEGIN, which is not the user's raw SQL?"""
@@ -126,16 +135,26 @@ class Journal:
     @property
     def written(self) -> list[str]:
         """The names of all tags that this transaction has written under."""
-        return list(dict.fromkeys(name for frame in self._frames for name in frame.tags))
+        return list(self._written())
+
+    def _written(self) -> dict[str, str]:
+        if len(self._frames) == 1:
+            return self._frames[0].tags
+        return {name: epoch for frame in self._frames for name, epoch in frame.tags.items()}
 
     # Writing
 
-    def record(self, names: Iterable[str]) -> None:
-        """Note the tags of a write that is part of a transaction."""
-        names = dict.fromkeys(names)
-        self._frames[-1].tags.update(names)
+    def record(self, names: Iterable[str], epoch: str = "") -> None:
+        """Note the tags of a write that is part of a transaction.
+
+        Args:
+            names: of the tags that it moves.
+            epoch: the name of their table's epoch, when it is none of them.
+        """
+        tags = dict.fromkeys(names, epoch)
+        self._frames[-1].tags.update(tags)
         for overlay in self._overlays.values():
-            overlay.move(names)
+            overlay.move(tags)
 
     def note_rows(self, name: str, keys: set[object] | None) -> None:
         """Which rows of the table called *name* are being written, by primary key; ``None``: not known."""
@@ -150,7 +169,7 @@ class Journal:
         else:
             # Taken before, so that a write that fails leaves nothing to be told with the next one.
             told, news = self._told(), self._news()
-            with self.publishing(list(dict.fromkeys([*names, *told]))):
+            with self.publishing(dict.fromkeys([*names, *told], "")):
                 yield
             for tell in news:
                 tell()
@@ -163,7 +182,7 @@ class Journal:
             InvalidationNotSent: before anything is committed, when the policy is ``"raise"``.
         """
         self.record(self._told())
-        with self.publishing(self.written):
+        with self.publishing(self._written()):
             try:
                 yield
             except BaseException:
@@ -203,26 +222,32 @@ class Journal:
         return whole.rows
 
     @contextmanager
-    def publishing(self, names: list[str]) -> Iterator[None]:
-        """Around whatever makes a write visible: mark the tags before, say done after, also when it raises."""
-        if not names:
+    def publishing(self, tags: Mapping[str, str] | None = None) -> Iterator[None]:
+        """Around whatever makes a write visible: mark the tags before, say done after, also when it raises.
+
+        Args:
+            tags: by name, as frames have them; left out: all that this transaction has written under.
+        """
+        tags = self._written() if tags is None else tags
+        if not tags:
             yield
             return
         store, writer = current_store(), token_hex(8)
+        names, held = _to_mark(tags) if store.holds else (list(tags), {})
         try:
-            store.mark(names, writer, settings().limits.mark_seconds)
+            store.mark(names, writer, settings().limits.mark_seconds, list(held))
         except InvalidationNotSent:
             if settings().on_mark_failure == "raise":
                 # Part of it may have arrived, and nothing will be written under it.
-                store.done(names, writer)
+                store.done(names, writer, held)
                 raise
             # The write goes on. Until the store has heard of it, this process trusts none of these tags.
-            store.keep(names, writer)
+            store.keep([*tags, *held], writer)
         try:
             yield
         finally:
             # A COMMIT that raised may have happened all the same: its outcome is unknown, so it counts as done.
-            store.done(names, writer)
+            store.done(names, writer, held)
 
     # Following the transaction
 
@@ -294,6 +319,18 @@ class Journal:
         if alone not in self._overlays:
             self._overlays[alone] = LocalStore(under=None if alone else current_store())
         return self._overlays[alone]
+
+
+def _to_mark(tags: Mapping[str, str]) -> tuple[list[str], dict[str, list[str]]]:
+    """The tags to be marked one by one, and those under the epoch that is held in their place."""
+    if len(tags) <= HOLD_ABOVE:
+        return list(tags), {}
+    under: dict[str, list[str]] = {}
+    for name, epoch in tags.items():
+        under.setdefault(epoch, []).append(name)
+    # An epoch that moves itself is marked, and whatever is under it need not be kept.
+    held = {epoch: names for epoch, names in under.items() if epoch and epoch not in tags and len(names) > HOLD_ABOVE}
+    return [name for epoch, names in under.items() if epoch not in held for name in names], held
 
 
 def _tell(using: str, tables: dict[str, set[object] | None]) -> None:

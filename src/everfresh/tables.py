@@ -113,6 +113,15 @@ _CANONICAL: Mapping[type, Callable[[Any, Any], object]] = {
     models.DateTimeField: _moment,
     models.DecimalField: _decimal,
 }
+_EXACT: Mapping[type, type] = {
+    **dict.fromkeys(_INTEGERS, int),
+    **dict.fromkeys(_TEXTS, str),
+    models.BooleanField: bool,
+    models.UUIDField: UUID,
+    models.DateField: date,
+}
+"""For fields by exact class: the exact class of values that `canonical` gives back as they are."""
+
 _NAMES = frozenset({bool, date, datetime, Decimal, int, str, UUID})
 """Exact classes of names. In a set a library that freezes time does not find them, to put its own in their place."""
 _MOMENTS = frozenset({datetime})
@@ -185,6 +194,9 @@ class Facts:
 
     readable: frozenset[str]
     """Columns of which Python can tell that a write left them as they were, whatever SQL calls equal."""
+
+    exact: Mapping[str, type]
+    """The class whose instances are names of themselves (`canonical`), by column, where there is one."""
 
     generated: frozenset[str]
     """Columns the database computes from others."""
@@ -266,6 +278,11 @@ def _describe(name: str, sharing: tuple[type[Model], ...], vendor: str) -> Facts
         tag_sets=tuple(sorted(columns for columns in tag_sets if len(columns) > 1)),
         comparable=comparable,
         readable=readable,
+        exact={
+            column: _EXACT[type(_target(fields[column]))]
+            for column in readable
+            if type(_target(fields[column])) in _EXACT
+        },
         generated=frozenset(column for column, field in fields.items() if getattr(field, "generated", False)),
         excluded=any(settings().rule(model._meta.label_lower) is None for model in sharing),
     )

@@ -9,7 +9,8 @@ import pytest
 from django.db import DatabaseError, transaction
 from django.db.models import QuerySet
 
-from everfresh.writing import capture
+from everfresh.writing import capture, statement
+from everfresh.writing.preludes import Question
 from tests.conftest import Elsewhere
 from tests.library.models import Author, Book
 from tests.protocol.schedule import truth
@@ -32,19 +33,24 @@ Between = Callable[[Callable[[], Any]], list[Any]]
 @pytest.fixture
 def between(monkeypatch: pytest.MonkeyPatch, elsewhere: Elsewhere) -> Between:
     """Call it with what another connection is to do once, when old rows were read; what came of it is in the list."""
-    original = capture.select_images
 
     def arrange(work: Callable[[], Any]) -> list[Any]:
         found: list[Any] = []
 
-        def select_images(*args: Any, **kwargs: Any) -> Any:
-            images = original(*args, **kwargs)
-            if not found:
-                found.append(None)
-                found[0] = elsewhere(work)
-            return images
+        def then_work(original: Callable[..., Any]) -> Callable[..., Any]:
+            def read(*args: Any, **kwargs: Any) -> Any:
+                images = original(*args, **kwargs)
+                if not found:
+                    found.append(None)
+                    found[0] = elsewhere(work)
+                return images
 
-        monkeypatch.setattr(capture, "select_images", select_images)
+            return read
+
+        monkeypatch.setattr(capture, "select_images", then_work(capture.select_images))
+        # Nobody can act between the statements of one text; the database can let others in there all the same.
+        monkeypatch.setattr(statement, "leads_statements", lambda _: False)
+        monkeypatch.setattr(Question, "ask", then_work(Question.ask))
         return found
 
     return arrange

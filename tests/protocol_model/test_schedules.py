@@ -25,7 +25,16 @@ from provers.protocol.schedules import (
     random_schedules,
     redis_stage,
 )
-from provers.protocol.schemes import FULL, FULL_WHOLE_TWO_GROUPS, PLAIN_WHOLE, REJECTED
+from provers.protocol.schemes import (
+    FULL,
+    FULL_WHOLE_TWO_GROUPS,
+    HOLD,
+    HOLD_AND_EPOCH,
+    HOLD_AND_MARK,
+    HOLD_APART,
+    PLAIN_WHOLE,
+    REJECTED,
+)
 from tests import servers
 
 if TYPE_CHECKING:
@@ -85,6 +94,12 @@ def test_redis_two_groups(on_redis: Callable[[Scheme], Stage]) -> None:
     run(on_redis(scheme), random_schedules(scheme, scheme.start(BOTH), 150, seed=2))
 
 
+@pytest.mark.parametrize("scheme", [HOLD, HOLD_AND_MARK, HOLD_AND_EPOCH, HOLD_APART], ids=lambda scheme: scheme.name)
+def test_redis_hold(on_redis: Callable[[Scheme], Stage], scheme: Scheme) -> None:
+    """The same with writers that hold the epoch in the place of their other tags."""
+    run(on_redis(scheme), random_schedules(scheme, scheme.start(BOTH), 150, seed=5))
+
+
 def test_plain(on_a_cache: Callable[[Scheme], Stage]) -> None:
     """The same on stores where the last mark wins."""
     run(on_a_cache(PLAIN_WHOLE), random_schedules(PLAIN_WHOLE, PLAIN_WHOLE.start(BOTH), 400, seed=3))
@@ -103,6 +118,14 @@ def test_a_difference_is_found(on_redis: Callable[[Scheme], Stage]) -> None:
 def test_every_step_on_redis(on_redis: Callable[[Scheme], Stage]) -> None:
     """Two readers, two writers, one eviction: every step out of every state that can be reached."""
     run(on_redis(FULL), covering_schedules(FULL, FULL.start(EVICTION, (1, 1))))
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("scheme", [HOLD, HOLD_AND_MARK, HOLD_AND_EPOCH], ids=lambda scheme: scheme.name)
+def test_every_step_of_a_hold_on_redis(on_redis: Callable[[Scheme], Stage], scheme: Scheme) -> None:
+    """One reader, two writers of which one at least holds, one eviction and one crash: every step."""
+    run(on_redis(scheme), covering_schedules(scheme, scheme.start(BOTH, (1,))))
 
 
 @pytest.mark.prove

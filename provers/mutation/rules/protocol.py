@@ -79,7 +79,7 @@ MUTANTS = [
     Mutant(
         rule="writes are marked before COMMIT",
         file="journal.py",
-        old="            store.mark(names, writer, settings().limits.mark_seconds)\n",
+        old="            store.mark(names, writer, settings().limits.mark_seconds, list(held))\n",
         new="            pass\n",
         tests=RACES,
     ),
@@ -93,15 +93,15 @@ MUTANTS = [
     Mutant(
         rule="done after COMMIT",
         file="journal.py",
-        old="so it counts as done.\n            store.done(names, writer)",
+        old="so it counts as done.\n            store.done(names, writer, held)",
         new="so it counts as done.\n            pass",
         tests=RACES,
     ),
     Mutant(
         rule="done comes after COMMIT, not before it",
         file="journal.py",
-        old="            store.keep(names, writer)\n        try:\n            yield\n        finally:",
-        new="            store.keep(names, writer)\n        store.done(names, writer)\n"
+        old="            store.keep([*tags, *held], writer)\n        try:\n            yield\n        finally:",
+        new="            store.keep([*tags, *held], writer)\n        store.done(names, writer, held)\n"
         "        try:\n            yield\n        finally:\n            return",
         tests=RACES,
     ),
@@ -116,7 +116,7 @@ MUTANTS = [
     Mutant(
         rule="a lone write of raw SQL is marked and done",
         file="journal.py",
-        old="            with self.publishing(list(dict.fromkeys([*names, *told]))):",
+        old='            with self.publishing(dict.fromkeys([*names, *told], "")):',
         new="            if True:",
         tests="tests/test_raw_sql.py",
     ),
@@ -139,7 +139,7 @@ MUTANTS = [
     Mutant(
         rule="a write that cannot be announced is not trusted meanwhile",
         file="journal.py",
-        old="            store.keep(names, writer)\n",
+        old="            store.keep([*tags, *held], writer)\n",
         new="            pass\n",
         tests="tests/test_outage.py",
     ),
@@ -153,7 +153,7 @@ MUTANTS = [
     Mutant(
         rule="what was announced in part is taken back",
         file="journal.py",
-        old="                store.done(names, writer)\n                raise",
+        old="                store.done(names, writer, held)\n                raise",
         new="                raise",
         tests="tests/test_outage.py",
     ),

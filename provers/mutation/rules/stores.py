@@ -6,6 +6,7 @@ from provers.mutation.mutant import Mutant
 
 __all__ = ["MUTANTS"]
 
+SCHEDULES = "tests/protocol_model/test_schedules.py"
 REDIS = "tests/stores/test_redis.py"
 DJANGO = "tests/stores/test_django.py"
 LOCAL = "tests/stores/test_local.py"
@@ -16,14 +17,14 @@ MUTANTS = [
     Mutant(
         rule="begin_fill looks at the pending record itself",
         file="stores/lua/begin_fill.lua",
-        old="redis.call('ZCOUNT', pending, '(' .. now, '+inf') > 0",
-        new="false",
+        old=" or type(writers) == 'table' or writers > 0 then",
+        new=" then",
         tests=REDIS,
     ),
     Mutant(
         rule="begin_fill looks at the marker too",
         file="stores/lua/begin_fill.lua",
-        old="version == 'pending' or ",
+        old="(type(version) == 'string' and string.sub(version, 1, 7) == 'pending') or ",
         new="",
         tests=REDIS,
     ),
@@ -58,7 +59,7 @@ MUTANTS = [
     Mutant(
         rule="a mark takes the version away",
         file="stores/lua/mark.lua",
-        old="  redis.call('SET', name, 'pending', 'PX', last - now)",
+        old="    redis.call('SET', places[at], 'pending', 'PX', ARGV[2])\n",
         new="",
         tests=REDIS,
     ),
@@ -72,15 +73,15 @@ MUTANTS = [
     Mutant(
         rule="an evicted record is stood in for",
         file="stores/lua/mark.lua",
-        old="redis.pcall('GET', name) == 'pending' and redis.call('EXISTS', pending) == 0",
+        old="string.sub(held, 1, 7) == 'pending' and redis.call('EXISTS', pending) == 0",
         new="false",
         tests=REDIS,
     ),
     Mutant(
         rule="done drops the version",
         file="stores/lua/done.lua",
-        old="    redis.call('UNLINK', name)",
-        new="",
+        old="  redis.call('UNLINK', unpack(KEYS))",
+        new="  redis.call('UNLINK', unpack(records))",
         tests=REDIS,
     ),
     Mutant(
@@ -102,6 +103,55 @@ MUTANTS = [
         file="stores/lua/done.lua",
         old="(known and not others)",
         new="not others",
+        tests=REDIS,
+    ),
+    Mutant(
+        rule="a lone writer's mark is found by who comes next",
+        file="stores/lua/mark.lua",
+        old="local alone = redis.call('EXISTS', unpack(records)) == 0",
+        new="local alone = true",
+        tests=REDIS,
+    ),
+    Mutant(
+        rule="the end of a hold drops the versions under it",
+        file="stores/lua/lift.lua",
+        old="    redis.call('UNLINK', unpack(dropped))\n",
+        new="",
+        tests=REDIS,
+    ),
+    Mutant(
+        rule="the end of a hold takes no other writer's marker",
+        file="stores/lua/lift.lua",
+        old="if held and string.sub(held, 1, 7) ~= 'pending' then",
+        new="if held then",
+        tests=SCHEDULES,
+    ),
+    Mutant(
+        rule="a hold gives the version back",
+        file="stores/lua/hold.lua",
+        old="(#held == 8 and held or '')",
+        new="''",
+        tests=REDIS,
+    ),
+    Mutant(
+        rule="a mark wins over a hold",
+        file="stores/lua/mark.lua",
+        old="  redis.call('SET', name, 'pending', 'PX', last - now)",
+        new="  redis.call('SET', name, held or 'pending', 'PX', last - now)",
+        tests=REDIS,
+    ),
+    Mutant(
+        rule="after a hold that ended by time the version is not given back",
+        file="stores/lua/lift.lua",
+        old="#held == 15 and not died",
+        new="#held == 15",
+        tests=REDIS,
+    ),
+    Mutant(
+        rule="nobody else is given back what a dead writer held",
+        file="stores/lua/hold.lua",
+        old="if died or not is_pending",
+        new="if not is_pending",
         tests=REDIS,
     ),
     Mutant(
@@ -271,9 +321,9 @@ MUTANTS = [
     Mutant(
         rule="a write is announced during a pause too",
         file="stores/guard.py",
-        old="        try:\n            self._mark(tags, writer, seconds)",
+        old="        try:\n            self._mark(tags, writer, seconds, held)",
         new="        try:\n            if self._failing:\n                raise OSError\n"
-        "            self._mark(tags, writer, seconds)",
+        "            self._mark(tags, writer, seconds, held)",
         tests=GUARD,
     ),
     Mutant(

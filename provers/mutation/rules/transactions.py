@@ -72,7 +72,7 @@ MUTANTS = [
     Mutant(
         rule="own writes move the overlay",
         file="journal.py",
-        old="            overlay.move(names)",
+        old="            overlay.move(tags)",
         new="            pass",
         tests=SAVEPOINTS,
     ),
@@ -191,7 +191,7 @@ MUTANTS = [
     ),
     Mutant(
         rule="SQLite's write lock before old rows are read",
-        file="writing/capture.py",
+        file="writing/statement.py",
         old='if self.connection.vendor == "sqlite" and not self.journal.write_locked:',
         new="if False:",
         tests=BY_HAND,

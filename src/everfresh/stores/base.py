@@ -24,6 +24,7 @@ __all__ = [
     "Snapshots",
     "Store",
     "new_versions",
+    "with_held",
 ]
 
 VERSION_BYTES = 8
@@ -55,6 +56,11 @@ class Held:
 
     def __init__(self) -> None:
         self.value: object = NOT_DECODED
+
+
+def with_held(tags: Sequence[str], held: Mapping[str, Sequence[str]] | None) -> Sequence[str]:
+    """*tags*, those *held*, and those under them: all that moves where nothing is given back."""
+    return [*tags, *held, *(tag for under in held.values() for tag in under)] if held else tags
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +113,11 @@ class Store(Protocol):
         """Do marks of overlapping writers of a tag count, so that the first ``done`` does not undo the second mark?"""
         ...
 
+    @property
+    def holds(self) -> bool:
+        """Does a tag that was marked in the place of many (*held* of ``mark`` and ``done``) get its version back?"""
+        ...
+
     def read(self, key: str, tags: Sequence[str], *, near: bool = False) -> Snapshot:
         """Look at the entry of *key* and the versions of *tags* in one round trip.
 
@@ -150,12 +161,19 @@ class Store(Protocol):
         """Give the *lease* on *key* back without storing anything."""
         ...
 
-    def mark(self, tags: Sequence[str], writer: str, seconds: float) -> None:
-        """Make *tags* pending: no version until :meth:`done` of the same *writer* or for *seconds*."""
+    def mark(self, tags: Sequence[str], writer: str, seconds: float, held: Sequence[str] = ()) -> None:
+        """Make *tags* pending: no version until :meth:`done` of the same *writer* or for *seconds*.
+
+        So are the tags *held*, each in the place of others: whoever looks at one of those looks at it, too.
+        """
         ...
 
-    def done(self, tags: Sequence[str], writer: str) -> None:
-        """End the *writer*'s mark on *tags* and drop their versions. Harmless when repeated or never marked."""
+    def done(self, tags: Sequence[str], writer: str, held: Mapping[str, Sequence[str]] | None = None) -> None:
+        """End the *writer*'s mark on *tags* and drop their versions. Harmless when repeated or never marked.
+
+        *held* has the tags under each tag that was held. Their versions are dropped, and then, where the store `holds`,
+        it gets its own back, unless another writer has marked it in the meantime or a hold on it ended by time.
+        """
         ...
 
     def enroll(self, members: Sequence[tuple[str, str]], seconds: float | None) -> bool:

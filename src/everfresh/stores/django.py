@@ -18,7 +18,7 @@ from zlib import crc32
 from django.utils.connection import ConnectionProxy
 
 from everfresh.exceptions import InvalidationNotSent
-from everfresh.stores.base import VERSION_BYTES, Fill, Snapshot, Snapshots, new_versions
+from everfresh.stores.base import VERSION_BYTES, Fill, Snapshot, Snapshots, new_versions, with_held
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -34,6 +34,7 @@ class DjangoStore:
     """Entries and tags in *cache*, a backend object or a proxy that finds the running thread's own one."""
 
     counts_marks = False
+    holds = False
 
     def __init__(self, cache: BaseCache | ConnectionProxy[BaseCache]) -> None:
         self._cache: Any = cache
@@ -95,13 +96,13 @@ class DjangoStore:
         if self._cache.get(_lease(key)) == lease:
             self._cache.delete(_lease(key))
 
-    def mark(self, tags: Sequence[str], writer: str, seconds: float) -> None:
-        """Make *tags* pending for *seconds*, rounded up, until anybody's :meth:`done`.
+    def mark(self, tags: Sequence[str], writer: str, seconds: float, held: Sequence[str] = ()) -> None:
+        """Make *tags* and *held* pending for *seconds*, rounded up, until anybody's :meth:`done`.
 
         Raises:
             InvalidationNotSent: If the backend refused a tag, or still shows a version under one.
         """
-        names = [_tag(tag) for tag in tags]
+        names = [_tag(tag) for tag in (*tags, *held)]
         marker = PENDING + writer.encode()
         # One second more than asked, because some backends cut lifetimes to whole seconds of the clock: an item for one
         # second may be gone at once. A mark that ends late costs hits, one that ends early costs the promise.
@@ -115,9 +116,9 @@ class DjangoStore:
                 f"The cache did not take the pending markers of {len({*(failed or ()), *left})} of {len(names)} tags."
             )
 
-    def done(self, tags: Sequence[str], writer: str) -> None:
-        """Drop whatever *tags* hold: the writer's marker, another writer's, or a version."""
-        self._cache.delete_many([_tag(tag) for tag in tags])
+    def done(self, tags: Sequence[str], writer: str, held: Mapping[str, Sequence[str]] | None = None) -> None:
+        """Drop whatever *tags* and *held* hold: the writer's marker, another writer's, or a version."""
+        self._cache.delete_many([_tag(tag) for tag in with_held(tags, held)])
 
     def enroll(self, members: Sequence[tuple[str, str]], seconds: float | None) -> bool:
         """Put *members* into their indexes, for *seconds*; not where others keep a part of an index busy for long."""

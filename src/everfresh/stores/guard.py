@@ -18,7 +18,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
 from everfresh.exceptions import InvalidationNotSent, StoreUnreachable
-from everfresh.stores.base import Fill, Snapshot, Snapshots, Store
+from everfresh.stores.base import Fill, Snapshot, Snapshots, Store, with_held
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -65,6 +65,11 @@ class GuardedStore:
     def counts_marks(self) -> bool:
         """Do marks of overlapping writers of one tag count in the guarded store?"""
         return self.store.counts_marks
+
+    @property
+    def holds(self) -> bool:
+        """Does a tag that was marked in the place of many get its version back in the guarded store?"""
+        return self.store.holds
 
     @property
     def unsent(self) -> frozenset[str]:
@@ -199,8 +204,8 @@ class GuardedStore:
         else:
             self._answered()
 
-    def mark(self, tags: Sequence[str], writer: str, seconds: float) -> None:
-        """Make *tags* pending for *seconds*.
+    def mark(self, tags: Sequence[str], writer: str, seconds: float, held: Sequence[str] = ()) -> None:
+        """Make *tags* and *held* pending for *seconds*.
 
         Tried also during a pause: a failed read must not make the writes of the next second go unannounced.
 
@@ -209,22 +214,24 @@ class GuardedStore:
             same.
         """
         try:
-            self._mark(tags, writer, seconds)
+            self._mark(tags, writer, seconds, held)
         except Exception as error:
             self._failed(error)
-            raise InvalidationNotSent(f"The marks of {len(tags)} tags could not be sent: {error!r}.") from error
+            raise InvalidationNotSent(
+                f"The marks of {len(tags) + len(held)} tags could not be sent: {error!r}."
+            ) from error
         self._answered()
 
-    def _mark(self, tags: Sequence[str], writer: str, seconds: float) -> None:
+    def _mark(self, tags: Sequence[str], writer: str, seconds: float, held: Sequence[str]) -> None:
         begun = monotonic()
         try:
-            self.store.mark(tags, writer, seconds)
+            self.store.mark(tags, writer, seconds, *([held] if held else ()))
         except Exception:
             # A connection that was cut fails at once, and the next one may be fine. A server that kept us waiting
             # would do so again. Marking twice is marking once.
             if monotonic() - begun > AT_ONCE_SECONDS:
                 raise
-            self.store.mark(tags, writer, seconds)
+            self.store.mark(tags, writer, seconds, *([held] if held else ()))
 
     def keep(self, tags: Iterable[str], writer: str) -> None:
         """Do not trust *tags* from now on: the *writer*'s mark failed, and it goes on nevertheless.
@@ -235,11 +242,15 @@ class GuardedStore:
         with self._debts_lock:
             _add(self._kept, tags, writer)
 
-    def done(self, tags: Sequence[str], writer: str) -> None:
-        """End the *writer*'s mark on *tags* and drop their versions: now, or as soon as the store takes it."""
+    def done(self, tags: Sequence[str], writer: str, held: Mapping[str, Sequence[str]] | None = None) -> None:
+        """End the *writer*'s mark on *tags* and drop their versions: now, or as soon as the store takes it.
+
+        A hold whose end is not taken now becomes a mark: in the end its tag moves.
+        """
+        marked, tags = tags, with_held(tags, held)
         if not self._failing:
             try:
-                self.store.done(tags, writer)
+                self.store.done(marked, writer, *([held] if held else ()))
             except Exception as error:  # noqa: BLE001 - see the class
                 self._failed(error)
             else:

@@ -6,7 +6,7 @@ import secrets
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from everfresh.stores.base import NO_KEY, Fill, Snapshot, Snapshots, Store, new_versions
+from everfresh.stores.base import NO_KEY, Fill, Snapshot, Snapshots, Store, new_versions, with_held
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -25,6 +25,7 @@ class LocalStore:
     """
 
     counts_marks = True
+    holds = False
 
     def __init__(self, under: Store | None = None, limit: int = 1000) -> None:
         self._under = under
@@ -97,14 +98,16 @@ class LocalStore:
         if self._leases.get(key, (None, 0))[0] == lease:
             del self._leases[key]
 
-    def mark(self, tags: Sequence[str], writer: str, seconds: float) -> None:
-        """Make *tags* pending here: no version until :meth:`done` of the same *writer* or for *seconds*."""
+    def mark(self, tags: Sequence[str], writer: str, seconds: float, held: Sequence[str] = ()) -> None:
+        """Make *tags* and *held* pending here: no version until :meth:`done` of the same *writer* or for *seconds*."""
+        tags = [*tags, *held]
         for tag in tags:
             self._pending.setdefault(tag, {})[writer] = monotonic() + seconds
         self.move(tags)
 
-    def done(self, tags: Sequence[str], writer: str) -> None:
-        """End the *writer*'s mark on *tags* and drop their versions here."""
+    def done(self, tags: Sequence[str], writer: str, held: Mapping[str, Sequence[str]] | None = None) -> None:
+        """End the *writer*'s mark on *tags* and *held* and drop their versions here."""
+        tags = with_held(tags, held)
         for tag in tags:
             self._pending.get(tag, {}).pop(writer, None)
         self.move(tags)

@@ -11,6 +11,7 @@ class MissingStore:
     """A store of which every operation raises *error*: behind its guard, one that is down for good."""
 
     counts_marks = False
+    holds = False
 
     def __init__(self, error: Exception) -> None:
         self.error = error

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from redis.exceptions import ResponseError
 
-from everfresh.stores.base import NO_KEY, Snapshot, Snapshots
+from everfresh.stores.base import NO_KEY, Snapshot, Snapshots, with_held
 from everfresh.stores.kept import MOST_HITS, Kept
 from everfresh.stores.pushes import Pushes
 from everfresh.stores.redis import TAGS_PER_SCRIPT
@@ -95,6 +95,11 @@ class NearStore:
     def counts_marks(self) -> bool:
         """Do marks of overlapping writers of one tag count?"""
         return self.store.counts_marks
+
+    @property
+    def holds(self) -> bool:
+        """Does a tag that was marked in the place of many get its version back?"""
+        return self.store.holds
 
     def peek(self, key: str, tags: Sequence[str]) -> Snapshot | None:
         """The copy of what the server says of *key* and *tags* now, if there is one. Never waits for the server."""
@@ -219,19 +224,19 @@ class NearStore:
         """Give the *lease* on *key* back, if it is still ours."""
         self.store.release(key, lease)
 
-    def mark(self, tags: Sequence[str], writer: str, seconds: float) -> None:
-        """Make *tags* pending: no version until :meth:`done` of the same *writer* or for *seconds*."""
+    def mark(self, tags: Sequence[str], writer: str, seconds: float, held: Sequence[str] = ()) -> None:
+        """Make *tags* and *held* pending: no version until :meth:`done` of the same *writer* or for *seconds*."""
         try:
-            self.store.mark(tags, writer, seconds)
+            self.store.mark(tags, writer, seconds, held)
         finally:
-            self._forget_own(tags=tags)
+            self._forget_own(tags=[*tags, *held])
 
-    def done(self, tags: Sequence[str], writer: str) -> None:
-        """End the *writer*'s mark on *tags* and drop their versions."""
+    def done(self, tags: Sequence[str], writer: str, held: Mapping[str, Sequence[str]] | None = None) -> None:
+        """End the *writer*'s marks: drop the versions of *tags*, and those under *held*, which then get theirs back."""
         try:
-            self.store.done(tags, writer)
+            self.store.done(tags, writer, held)
         finally:
-            self._forget_own(tags=tags)
+            self._forget_own(tags=with_held(tags, held))
 
     def enroll(self, members: Sequence[tuple[str, str]], seconds: float | None) -> bool:
         """Put *members* into their indexes, for *seconds*."""

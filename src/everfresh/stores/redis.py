@@ -46,8 +46,8 @@ class Script:
         return ("EVALSHA", self.digest, len(keys), *keys, *arguments)
 
 
-BEGIN_FILL, FILL, RELEASE, MARK, DONE, ENROLL, LIFETIMES = SCRIPTS = tuple(
-    map(Script, ("begin_fill", "fill", "release", "mark", "done", "enroll", "lifetimes"))
+BEGIN_FILL, FILL, RELEASE, MARK, DONE, HOLD, LIFT, ENROLL, LIFETIMES = SCRIPTS = tuple(
+    map(Script, ("begin_fill", "fill", "release", "mark", "done", "hold", "lift", "enroll", "lifetimes"))
 )
 SOURCES: dict[object, bytes] = {script.digest: script.source for script in SCRIPTS}
 
@@ -78,6 +78,7 @@ class RedisStore:
     """
 
     counts_marks = True
+    holds = True
 
     def __init__(self, pool: ConnectionPool, prefix: str = "", lifetime_seconds: float = LIFETIME_SECONDS) -> None:
         self._pool = pool
@@ -200,13 +201,32 @@ class RedisStore:
         """Give the *lease* on *key* back, if it is still ours."""
         self._ask(lambda at: [RELEASE.call([f"{at}l{{{key}}}"], lease)])
 
-    def mark(self, tags: Sequence[str], writer: str, seconds: float) -> None:
-        """Make *tags* pending: no version until :meth:`done` of the same *writer* or for *seconds*."""
-        self._each(MARK, tags, writer, _milliseconds(seconds))
+    def mark(self, tags: Sequence[str], writer: str, seconds: float, held: Sequence[str] = ()) -> None:
+        """Make *tags* and *held* pending: no version until :meth:`done` of the same *writer* or for *seconds*."""
+        lasts = _milliseconds(seconds)
 
-    def done(self, tags: Sequence[str], writer: str) -> None:
-        """End the *writer*'s mark on *tags* and drop their versions."""
-        self._each(DONE, tags, writer)
+        def commands(at: str) -> list[Command]:
+            holds = [HOLD.call(_records(at, held), writer, lasts)] if held else []
+            return [*holds, *[MARK.call(_records(at, chunk), writer, lasts) for chunk in _chunks(tags)]]
+
+        if tags or held:
+            self._ask(commands)
+
+    def done(self, tags: Sequence[str], writer: str, held: Mapping[str, Sequence[str]] | None = None) -> None:
+        """End the *writer*'s marks: drop the versions of *tags*, and those under *held*, which then get theirs back."""
+
+        def commands(at: str) -> list[Command]:
+            asked = [DONE.call(_records(at, chunk), writer) for chunk in _chunks(tags)]
+            if held:
+                # The last chunk goes with the end of the hold; those before it are dropped before that.
+                *others, last = _chunks([tag for under in held.values() for tag in under]) or [()]
+                asked += [LIFT.call(_places(at, chunk), writer, 0, self._lifetime) for chunk in others]
+                keys = [*_records(at, list(held)), *_places(at, last)]
+                asked.append(LIFT.call(keys, writer, len(held), self._lifetime))
+            return asked
+
+        if tags or held:
+            self._ask(commands)
 
     def enroll(self, members: Sequence[tuple[str, str]], seconds: float | None) -> bool:
         """Put *members* into their indexes, for *seconds*, in one round trip."""
@@ -231,11 +251,6 @@ class RedisStore:
         """Close the connections that are idle, and each of the others as soon as it is."""
         self._is_closed = True
         _disconnect(self._pool)
-
-    def _each(self, script: Script, tags: Sequence[str], *arguments: str | int) -> None:
-        chunks = [tags[start : start + TAGS_PER_SCRIPT] for start in range(0, len(tags), TAGS_PER_SCRIPT)]
-        if chunks:
-            self._ask(lambda at: [script.call(_records(at, chunk), *arguments) for chunk in chunks])
 
     def _ask(self, commands: Callable[[str], list[Command]]) -> list[Any]:
         """The answers to *commands*, which are built for the beginning of this server's keys, in one round trip.
@@ -333,6 +348,14 @@ def _incarnation(connection: Any) -> str:
 def _records(at: str, tags: Sequence[str]) -> list[str]:
     """The names of the pending record and the version of each tag; the braces put both into one slot of a cluster."""
     return [name for tag in tags for name in (f"{at}p{{{tag}}}", f"{at}t{{{tag}}}")]
+
+
+def _places(at: str, tags: Sequence[str]) -> list[str]:
+    return [f"{at}t{{{tag}}}" for tag in tags]
+
+
+def _chunks(tags: Sequence[str]) -> list[Sequence[str]]:
+    return [tags[start : start + TAGS_PER_SCRIPT] for start in range(0, len(tags), TAGS_PER_SCRIPT)]
 
 
 def _version(value: bytes | None) -> bytes | None:

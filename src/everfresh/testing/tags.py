@@ -209,3 +209,88 @@ class TagContract(StoreHooks):
         self.advance(self.short_seconds + self.spare_seconds)
 
         assert self.store.begin_fill(self.key, [self.tag], 5).versions == (None,)
+
+    # A tag that is held in the place of others. `tags` are the held one and two under it.
+
+    def test_held_is_pending(self) -> None:
+        """A held tag is pending like a marked one; those under it are not."""
+        _, two, _ = self.store.begin_fill(self.key, self.tags, 5).versions
+
+        self.store.mark([], "writer", 5, [self.tag])
+
+        assert self.store.read(self.key, self.tags[:2]).versions == (None, two)
+        assert self.store.begin_fill(self.key, self.tags[:2], 5).versions == (None, two)
+
+    def test_end_of_a_hold(self) -> None:
+        """After done, the tags under the held one are without versions; it has its own again, where the store holds."""
+        one, _, three = self.store.begin_fill(self.key, self.tags, 5).versions
+        self.store.mark([], "writer", 5, [self.tag])
+
+        self.store.done([], "writer", {self.tag: [self.tags[1]]})
+
+        held = one if self.store.holds else None
+        assert self.store.read(self.key, self.tags).versions == (held, None, three)
+
+    def test_hold_that_cannot_be_given_back(self) -> None:
+        """A held tag that had no version gets none."""
+        self.store.mark([], "writer", 5, [self.tag])
+        self.store.done([], "writer", {self.tag: []})
+
+        assert self.store.read(self.key, [self.tag]).versions == (None,)
+        assert self.store.begin_fill(self.key, [self.tag], 5).versions != (None,)
+
+    def test_holds_count(self) -> None:
+        """Of two holds on a tag, the last to end gives the version back."""
+        if not self.store.holds:
+            raise unittest.SkipTest("The store says that it does not hold.")
+        before = self.store.begin_fill(self.key, self.tags, 5).versions
+        self.store.mark([], "early", 5, [self.tag])
+        self.store.mark([], "late", 5, [self.tag])
+
+        self.store.done([], "early", {self.tag: [self.tags[1]]})
+        assert self.store.begin_fill(self.key, [self.tag], 5).versions == (None,)
+        self.store.done([], "late", {self.tag: [self.tags[2]]})
+
+        assert self.store.read(self.key, self.tags).versions == (before[0], None, None)
+
+    def test_mark_wins_over_a_hold(self) -> None:
+        """A held tag that somebody marks meanwhile moves, whoever is done first."""
+        if not self.store.counts_marks:
+            raise unittest.SkipTest("The store says that it does not count marks.")
+        for last in ("holder", "writer"):
+            before = self.store.begin_fill(self.key, [self.tag], 5).versions
+            self.store.mark([], "holder", 5, [self.tag])
+            self.store.mark([self.tag], "writer", 5)
+            if last == "writer":
+                self.store.done([], "holder", {self.tag: []})
+            self.store.done([self.tag], "writer")
+            if last == "holder":
+                assert self.store.begin_fill(self.key, [self.tag], 5).versions == (None,)
+                self.store.done([], "holder", {self.tag: []})
+
+            assert self.store.begin_fill(self.key, [self.tag], 5).versions not in {before, (None,)}
+
+    def test_hold_of_the_dead(self) -> None:
+        """A writer that died may have committed and dropped nothing: no other holder brings the version back."""
+        for comes_late in (False, True):
+            before = self.store.begin_fill(self.key, [self.tag], 5).versions
+            self.store.mark([], "dead", self.short_seconds, [self.tag])
+            self.store.mark([], "long", 5, [self.tag])
+            self.advance(self.short_seconds + self.spare_seconds)
+            if comes_late:
+                self.store.mark([], "late", 5, [self.tag])
+                self.store.done([], "late", {self.tag: []})
+
+            self.store.done([], "long", {self.tag: []})
+
+            assert self.store.begin_fill(self.key, [self.tag], 5).versions not in {before, (None,)}
+
+    def test_hold_of_many(self) -> None:
+        """As many tags as a large write has."""
+        tags = [f"{self.tag}:{number}" for number in range(self.many_tags)]
+        self.store.begin_fill(self.key, tags, 5)
+        self.store.mark([], "writer", 5, [self.tag])
+
+        self.store.done([], "writer", {self.tag: tags})
+
+        assert set(self.store.read(self.key, tags).versions) == {None}

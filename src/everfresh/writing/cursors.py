@@ -14,8 +14,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from everfresh.journal import Journal, has_begun, journal_of
 from everfresh.recording import note_untracked
 from everfresh.tables import describe, is_watched, table, tables_by_name
-from everfresh.writing.capture import announce, changed_by_database
+from everfresh.writing.capture import changed_by_database
 from everfresh.writing.images import whole_table
+from everfresh.writing.statement import announce
 from everfresh.writing.statements import Control, Effect, effect_of
 
 __all__ = ["UNPARSED", "run_statement", "wrap_unparsed", "written"]
@@ -77,7 +78,7 @@ def _run_control(connection: BaseDatabaseWrapper, text: str, effect: Effect, run
 def _release_by_hand(connection: BaseDatabaseWrapper, run: Callable[[], T]) -> T:
     """``RELEASE`` on SQLite, which is a COMMIT where the transaction began with that savepoint."""
     journal = journal_of(connection)
-    with journal.publishing(journal.written):
+    with journal.publishing():
         result = run()
     if not has_begun(connection):
         journal.forget()

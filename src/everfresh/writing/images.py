@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet
@@ -12,60 +12,83 @@ from django.db.models.sql import Query
 
 from everfresh.conf import settings
 from everfresh.tables import Facts, canonical
-from everfresh.tags import Table, Tag
+from everfresh.tags import Kind, Table, Tag, joined, stem, value_text
 
 __all__ = [
     "Image",
     "Key",
     "deleted",
+    "fetch",
     "images_by_key",
     "inserted",
     "is_plain",
+    "name_of_value",
     "select_images",
     "updated",
     "whole_table",
 ]
 
-Image = Mapping[str, object]
-"""Canonical values by column."""
+Image = Sequence[object]
+"""The values of some columns of one row, in the order of those; as the database or an instance has them."""
 
 Key = tuple[Any, ...]
 """A row's primary key, as the database gave it, one value for each column."""
 
 
-def whole_table(place: Table) -> list[Tag]:
-    """The tags of a write whose rows are not known."""
-    return [place.epoch, place.any]
+def whole_table(place: Table) -> list[str]:
+    """The names of the tags of a write whose rows are not known."""
+    return [place.epoch.name, place.any.name]
 
 
-def inserted(place: Table, facts: Facts, images: Iterable[Image]) -> set[Tag]:
-    """The tags of rows that came."""
-    return _came_or_went(place, facts, images, place.created)
+def inserted(place: Table, facts: Facts, columns: Sequence[str], images: Sequence[Image]) -> set[str]:
+    """The names of the tags of rows that came.
+
+    Raises:
+        Uncertain: when a value of theirs has no canonical name, as in all functions here.
+    """
+    return _came_or_went(place, facts, columns, images, place.created)
 
 
-def deleted(place: Table, facts: Facts, images: Iterable[Image]) -> set[Tag]:
-    """The tags of rows that went."""
-    return _came_or_went(place, facts, images, place.deleted)
+def deleted(place: Table, facts: Facts, columns: Sequence[str], images: Sequence[Image]) -> set[str]:
+    """The names of the tags of rows that went."""
+    return _came_or_went(place, facts, columns, images, place.deleted)
 
 
-def _came_or_went(place: Table, facts: Facts, images: Iterable[Image], event: Tag) -> set[Tag]:
-    images = list(images)
+def _came_or_went(place: Table, facts: Facts, columns: Sequence[str], images: Sequence[Image], event: Tag) -> set[str]:
     if not images:
         return set()
-    return {place.any, event} | {tag for image in images for tag in _values(place, facts, image)}
+    return {place.any.name, event.name, *_values(place, facts, columns, images)}
 
 
-def updated(place: Table, facts: Facts, images: Iterable[Image], changed: Iterable[str]) -> set[Tag]:
-    """The tags of rows that were and are *images*, of which the columns *changed* are not what they were."""
-    moved = {place.column(column) for column in (*changed, *facts.generated)}
-    return moved | {place.any} | {tag for image in images for tag in _values(place, facts, image)}
+def updated(
+    place: Table, facts: Facts, columns: Sequence[str], images: Sequence[Image], changed: Iterable[str]
+) -> set[str]:
+    """The names of the tags of rows that were and are *images*, whose columns *changed* are not what they were."""
+    moved = {place.column(column).name for column in (*changed, *facts.generated)}
+    return {*moved, place.any.name, *_values(place, facts, columns, images)}
 
 
-def _values(place: Table, facts: Facts, image: Image) -> Iterator[Tag]:
+def _values(place: Table, facts: Facts, columns: Sequence[str], images: Sequence[Image]) -> Iterator[str]:
+    # Column by column, and names at once: a large write has thousands of values.
+    held = dict(zip(columns, zip(*images, strict=True), strict=True)) if images else {}
+    texts = {column: _texts(facts, column, held[column]) for column in facts.tagged()} if images else {}
     for column in facts.tag_columns:
-        yield place.value((column,), (image[column],))
-    for columns in facts.tag_sets:
-        yield place.value(columns, tuple(image[column] for column in columns))
+        first = stem(place.database, place.name, Kind.VALUE, (column,))
+        for text in set(texts[column]):
+            yield f"{first}={text}"
+    for columns_of_set in facts.tag_sets:
+        first = stem(place.database, place.name, Kind.VALUE, columns_of_set)
+        for each in set(zip(*(texts[column] for column in columns_of_set), strict=True)):
+            yield f"{first}={joined(each)}"
+
+
+def _texts(facts: Facts, column: str, values: Iterable[object]) -> list[str]:
+    return [value_text(name_of_value(facts, column, value)) for value in values]
+
+
+def name_of_value(facts: Facts, column: str, value: object) -> object:
+    """The one name of *value* in *column*: that of `everfresh.tables.canonical`, sooner."""
+    return value if type(value) is facts.exact.get(column) else canonical(facts.fields[column], value)
 
 
 # Reading images
@@ -108,14 +131,11 @@ def select_images(
         connection: asked past Django's cursor; the question belongs in nobody's query log.
         matching: any query on the table, also an UPDATE's or a DELETE's. Not changed.
         facts: of the table.
-        columns: whose canonical values are wanted.
+        columns: whose values are wanted.
         lock: ``"update"``, ``"no key update"`` or ``None``.
 
     Returns:
         Images by primary key, or ``None`` when there are more rows than the limit.
-
-    Raises:
-        Uncertain: when a value read has no canonical name.
     """
     limit = settings().limits.written_rows
     keys: list[Field[Any, Any]] = list(matching.get_meta().pk_fields)
@@ -126,16 +146,15 @@ def select_images(
         query.select_for_update = True
         query.select_for_no_key_update = lock == "no key update" and connection.features.has_select_for_no_key_update
     query.set_limits(high=limit + 1)
-    rows = _fetch(connection, query)
+    compiler = query.get_compiler(connection=connection)
+    try:
+        sql, params = compiler.as_sql()
+    except EmptyResultSet:
+        return {}
+    rows = [tuple(row) for row in compiler.results_iter([fetch(connection, sql, params)])]
     if len(rows) > limit:
         return None
-    return {
-        tuple(row[: len(keys)]): {
-            column: canonical(facts.fields[column], value)
-            for column, value in zip(columns, row[len(keys) :], strict=True)
-        }
-        for row in rows
-    }
+    return {row[: len(keys)]: row[len(keys) :] for row in rows}
 
 
 def _single_table(matching: Query) -> Query:
@@ -156,19 +175,14 @@ def _single_table(matching: Query) -> Query:
     return single
 
 
-def _fetch(connection: BaseDatabaseWrapper, query: Query) -> list[Sequence[Any]]:
-    compiler = query.get_compiler(connection=connection)
-    try:
-        sql, params = compiler.as_sql()
-    except EmptyResultSet:
-        return []
+def fetch(connection: BaseDatabaseWrapper, sql: str, params: Sequence[Any]) -> list[Sequence[Any]]:
+    """The rows of a question of our own, as the driver gives them, past Django's cursor."""
     connection.validate_no_broken_transaction()
     connection.ensure_connection()
     with connection.wrap_database_errors:
         cursor = connection.create_cursor()
         try:
             cursor.execute(sql, params)
-            rows = cursor.fetchall()
+            return list(cursor.fetchall())
         finally:
             cursor.close()
-    return [tuple(row) for row in compiler.results_iter([rows])]

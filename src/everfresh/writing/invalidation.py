@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
 from asgiref.sync import sync_to_async
@@ -12,10 +12,10 @@ from django.db.models import Model, QuerySet
 
 from everfresh.journal import journal_of
 from everfresh.naming import tag_names
-from everfresh.tables import Facts, Uncertain, canonical, every_table, table, table_of
-from everfresh.tags import Table, Tag, named
-from everfresh.writing.capture import announce
-from everfresh.writing.images import Image, deleted, inserted, select_images, updated, whole_table
+from everfresh.tables import Facts, Uncertain, every_table, table, table_of
+from everfresh.tags import Table, named
+from everfresh.writing.images import Image, select_images, updated, whole_table
+from everfresh.writing.statement import announce, keys_of
 
 __all__ = ["Target", "ainvalidate", "ainvalidate_tags", "invalidate", "invalidate_tags", "moved_by"]
 
@@ -82,13 +82,13 @@ async def ainvalidate(target: Target, *, using: str | None = None) -> None:
 
 def moved_by(target: type[Model] | str | None, using: str | None = None) -> set[str]:
     """What the store calls the tags that `invalidate` moves for a model, an app or everything."""
-    tags = (
-        tag
+    names = (
+        name
         for alias in ([using] if using else connections)
         for facts in _tables_of(target, connections[alias].vendor)
-        for tag in whole_table(table(alias, facts.name))
+        for name in whole_table(table(alias, facts.name))
     )
-    return set(tag_names(tag.name for tag in tags))
+    return set(tag_names(names))
 
 
 def _invalidate_instance(instance: Model, using: str) -> None:
@@ -96,18 +96,13 @@ def _invalidate_instance(instance: Model, using: str) -> None:
         facts = table_of(model, connections[using].vendor)
         if facts is None or facts.excluded:
             continue
-        place = table(using, facts.name)
         by_column = {field.column: field.attname for field in model._meta.concrete_fields}
         try:
-            image = {
-                column: canonical(facts.fields[column], instance.__dict__[by_column[column]])
-                for column in facts.tagged()
-            }
-        except (KeyError, Uncertain):
-            # Deferred, or not as the database holds it.
-            _publish(using, facts.name, whole_table(place))
-        else:
-            _publish(using, facts.name, _every_change(place, facts, [image]))
+            images = [tuple(instance.__dict__[by_column[column]] for column in facts.tagged())]
+        except KeyError:
+            # Deferred.
+            images = None
+        _publish(using, facts, images)
 
 
 def _invalidate_queryset(queryset: QuerySet[Model], using: str) -> None:
@@ -115,24 +110,20 @@ def _invalidate_queryset(queryset: QuerySet[Model], using: str) -> None:
         facts = table_of(model, connections[using].vendor)
         if facts is None or facts.excluded:
             continue
-        place = table(using, facts.name)
         images = None
         if model._meta.concrete_model is queryset.model._meta.concrete_model and not queryset.query.is_sliced:
-            try:
-                images = select_images(connections[using], queryset.query, facts, facts.tagged(), lock=None)
-            except Uncertain:
-                images = None
-        moved = whole_table(place) if images is None else _every_change(place, facts, images.values())
-        _publish(using, facts.name, moved)
+            found = select_images(connections[using], queryset.query, facts, facts.tagged(), lock=None)
+            images = None if found is None else list(found.values())
+        _publish(using, facts, images)
 
 
-def _every_change(place: Table, facts: Facts, images: Iterable[Image]) -> set[Tag]:
-    """The tags of rows of which anything may have changed."""
-    images = list(images)
+def _every_change(place: Table, facts: Facts, images: Sequence[Image]) -> set[str]:
+    """The names of the tags of rows of which anything may have changed."""
     if not images:
         return set()
-    changed = updated(place, facts, images, facts.fields)
-    return inserted(place, facts, images) | changed | deleted(place, facts, images)
+    columns = facts.tagged()
+    changed = updated(place, facts, columns, images, facts.fields)
+    return changed | {place.created.name, place.deleted.name}
 
 
 def _tables_of(target: object, vendor: str) -> Iterator[Facts]:
@@ -159,6 +150,16 @@ def _invalidate_tables(using: str, tables: Iterable[Facts]) -> None:
         pass
 
 
-def _publish(using: str, name: str, moved: Iterable[Tag]) -> None:
-    with journal_of(connections[using]).writing(announce(connections[using], name, moved)):
+def _publish(using: str, facts: Facts, images: Sequence[Image] | None) -> None:
+    """Say that anything in the rows of *images* may have changed; ``None``: in any row."""
+    place, keys = table(using, facts.name), None
+    try:
+        moved = whole_table(place) if images is None else _every_change(place, facts, images)
+    except Uncertain:
+        # Not as the database holds it.
+        moved, images = whole_table(place), None
+    if images is not None:
+        keys = keys_of(facts, facts.tagged(), images)
+    connection = connections[using]
+    with journal_of(connection).writing(announce(connection, facts.name, list(moved), keys)):
         pass

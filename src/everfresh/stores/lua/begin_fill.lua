@@ -16,7 +16,9 @@ for at = 2, #KEYS, 2 do
   -- created now would cover rows read before that commit. So can the pending record; hence both are asked, and one is
   -- enough. Writers that died are told by their deadline.
   local version = redis.pcall('GET', name)
-  if version == 'pending' or redis.call('ZCOUNT', pending, '(' .. now, '+inf') > 0 then
+  local writers = redis.pcall('ZCOUNT', pending, '(' .. now, '+inf')
+  -- An error: the record is a string, of one writer whose deadline is the key's.
+  if (type(version) == 'string' and string.sub(version, 1, 7) == 'pending') or type(writers) == 'table' or writers > 0 then
     answer[#answer + 1] = false
   else
     if type(version) ~= 'string' or #version ~= 8 then
