@@ -45,7 +45,7 @@ class Length:
 
 
 QUICK = Length(rounds=5, budget=0.03, steps=3000, patience=6, wrk=(2, 1.0))
-FULL = Length(rounds=21, budget=0.15, steps=24_000, patience=300, wrk=(5, 4.0))
+FULL = Length(rounds=15, budget=0.1, steps=24_000, patience=200, wrk=(5, 3.0))
 
 
 @dataclass

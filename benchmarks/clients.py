@@ -47,7 +47,16 @@ def requests_per_second(port: int, path: str, seconds: float) -> float:
 
 def _by_wrk(port: int, path: str, seconds: float) -> float:
     url = f"http://127.0.0.1:{port}{path}"
-    command = ["wrk", "--threads", "1", "--connections", str(CONNECTIONS), "--duration", f"{max(1, round(seconds))}s", url]
+    command = [
+        "wrk",
+        "--threads",
+        "1",
+        "--connections",
+        str(CONNECTIONS),
+        "--duration",
+        f"{max(1, round(seconds))}s",
+        url,
+    ]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     if "Non-2xx" in said:
         raise RuntimeError(said)

@@ -1,4 +1,4 @@
-"""Does a `save()` cost more when much is cached on its table? Two processes of each contender: one cache stays empty."""
+"""Does a `save()` cost more when much is cached on its table? One cache of each contender stays empty."""
 
 from __future__ import annotations
 

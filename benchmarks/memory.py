@@ -82,7 +82,7 @@ def table(weights: dict[str, Weight]) -> Table:
     """One row for each contender."""
     result = Table(
         title="Memory: bytes in Redis, after 2,000 rows, 50 lists of 20 and 10 numbers were asked for",
-        caption="Beside the entries: tags (Everfresh), sets of keys (cacheops), times of tables (cachalot: among the entries).",
+        caption="Beside the entries: tags (Everfresh), sets of keys (cacheops). cachalot's are among them.",
     )
     for heading in ("contender", "entries", "bytes of one", "beside", "bytes of one", "in all, for each answer"):
         result.add_column(heading, justify="left" if heading == "contender" else "right")

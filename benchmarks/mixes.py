@@ -146,7 +146,10 @@ def table(mixes: list[Mix], site: Site) -> Table:
     """Contender by share of writes."""
     result = Table(
         title=f"Mixes, {site.name}: six kinds of reads and five of writes over one table of 1,000 rows, zipf",
-        caption="Throughput: times plain Django's, median of the slices. Hits: reads that sent no SQL. Stale: wrong answers.",
+        caption=(
+            "Throughput: times plain Django's, median of the slices, quartiles in brackets. "
+            "Hits: reads that sent no SQL. Stale: wrong answers."
+        ),
     )
     for heading in ("writes", "contender", "throughput", "hits", "true hits", "of ideal", "stale"):
         result.add_column(heading, justify="left" if heading == "contender" else "right")

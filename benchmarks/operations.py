@@ -78,11 +78,10 @@ def _page_of_five(pk: int) -> tuple[object, ...]:
 
 
 CLEAR = (f"DELETE FROM shop_visit WHERE batch >= {NEW}",)
-REFILL = (
-    *CLEAR,
+NUMBERED = (
     "INSERT INTO shop_visit (batch, author_id, path, seconds) "
     f"WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {THOUSAND}) "
-    f"SELECT {NEW}, 1 + n % {AUTHORS}, '/new/' || n || '/', 0 FROM numbers",
+    f"SELECT {NEW}, 1 + n % {AUTHORS}, '/new/' || n || '/', 0 FROM numbers"
 )
 
 OPERATIONS = {
@@ -145,7 +144,7 @@ OPERATIONS = {
         Operation(name="bulk_create(1000)", before=CLEAR, prepare=_visits, run=Visit.objects.bulk_create, writes=True),
         Operation(
             name="delete(), 1000 rows",
-            before=REFILL,
+            before=(*CLEAR, NUMBERED),
             run=lambda _: Visit.objects.filter(batch=NEW).delete(),
             writes=True,
         ),

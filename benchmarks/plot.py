@@ -18,7 +18,7 @@ SERIES = {
 INK = "#7f868d"
 WIDTH, LEFT, RIGHT, TOP, ROW = 700, 150, 20, 54, 34
 Ratios = Mapping[str, Mapping[str, Sequence[float]]]
-"""By operation and contender: least, median and greatest time relative to plain Django's."""
+"""By operation and contender: lower quartile, median and upper quartile of the time relative to plain Django's."""
 
 
 def plot(ratios: Ratios, title: str) -> str:
@@ -30,9 +30,9 @@ def plot(ratios: Ratios, title: str) -> str:
     def x(ratio: float) -> float:
         return LEFT + (WIDTH - LEFT - RIGHT) * (log10(ratio) - low) / (high - low)
 
+    canvas = f'xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img"'
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" '
-        f'font-size="13" fill="{INK}" role="img" aria-label="{escape(title)}">',
+        f'<svg {canvas} font-family="sans-serif" font-size="13" fill="{INK}" aria-label="{escape(title)}">',
         f'<text x="8" y="18" font-weight="bold">{escape(title)}</text>',
         *_legend(),
         *_axis(low, high, height, x(1)),
@@ -46,9 +46,9 @@ def plot(ratios: Ratios, title: str) -> str:
         parts.append(f'<text x="{LEFT - 10}" y="{middle + 4:.1f}" text-anchor="end">{escape(operation)}</text>')
         for place, (contender, (colour, shape)) in enumerate(SERIES.items()):
             if contender in row:
-                least, median, greatest = map(x, row[contender])
+                low_end, median, high_end = map(x, row[contender])
                 y = middle + 6.5 * (place - (len(SERIES) - 1) / 2)
-                parts.append(_line(least, y, greatest, y, colour=colour, width=1.5))
+                parts.append(_line(low_end, y, high_end, y, colour=colour, width=1.5))
                 parts.append(_mark(shape, median, y, colour))
     return "\n".join([*parts, "</svg>", ""])
 

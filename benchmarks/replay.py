@@ -43,7 +43,9 @@ def restore() -> None:
 
 def timed(writes: float, length: int, start: int, stop: int) -> float:
     """Seconds for these steps of the mix."""
-    steps = [((WRITES if step.writes else READS)[step.kind], step.argument) for step in _mix(writes, length)[start:stop]]
+    steps = [
+        ((WRITES if step.writes else READS)[step.kind], step.argument) for step in _mix(writes, length)[start:stop]
+    ]
     before = perf_counter()
     for act, argument in steps:
         act(argument)

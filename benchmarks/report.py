@@ -78,8 +78,8 @@ def _table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
 
 
 def _ratio(spread: list[float]) -> str:
-    least, middle, greatest = map(number, spread)
-    return f"{middle} ({least} to {greatest})"
+    low, middle, high = map(number, spread)
+    return f"{middle} ({low} to {high})"
 
 
 def _targets(verdicts: list[dict[str, Any]]) -> list[str]:
@@ -118,7 +118,10 @@ def _mixes(mixes: list[dict[str, Any]]) -> list[str]:
 def _growth(growth: Mapping[str, Any]) -> list[str]:
     return _table(
         ["Contender", "Some entries", "Many entries"],
-        ([name, *(f"{_ratio(each['ratio'])}, {each['entries']:,}" for each in found)] for name, found in growth.items()),
+        (
+            [name, *(f"{_ratio(each['ratio'])}, {each['entries']:,}" for each in found)]
+            for name, found in growth.items()
+        ),
     )
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
+import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -104,18 +104,19 @@ class Grounds:
     def _place(self, database: str, name: str) -> str:
         return name if database == "postgresql" else str(self.directory / f"{name}.sqlite3")
 
-    def _create(self, database: str, name: str, *, copied_from: str = "template1") -> str:
+    def _create(self, database: str, name: str, *, copied_from: str = "") -> str:
         place = self._place(database, name)
         if database == "sqlite":
             for left in self.directory.glob(f"{name}.sqlite3*"):
                 left.unlink()
-            if copied_from != "template1":
-                shutil.copy(copied_from, place)
+            if copied_from:  # not by copying the file: what was written last may be in the one beside it
+                with closing(sqlite3.connect(copied_from)) as source, closing(sqlite3.connect(place)) as target:
+                    source.backup(target)
             return place
         where = f"host=127.0.0.1 port={self.postgresql.port} user=everfresh dbname=postgres"
         with psycopg.connect(where, autocommit=True) as connection:
             connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE {copied_from}")
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {copied_from or 'template1'}")
         return place
 
 

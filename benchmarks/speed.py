@@ -72,13 +72,15 @@ def _one(speed: Speed, contender: Contender, operation: str, budget: float) -> N
         if not speed.writes[operation] and contender.name not in statements:
             statements[contender.name] = contender.ask("statements", operation)
     except ContenderFailed as failure:
+        if contender.name == "plain":  # then there is nothing to compare with
+            raise
         failures[contender.name] = str(failure)
 
 
 def table(speed: Speed, site: Site) -> Table:
     """Plain Django's time, and the others' as shares of it."""
     result = Table(
-        title=f"Speed, {site.name}: time relative to plain Django (median of the rounds; least to greatest in brackets)",
+        title=f"Speed, {site.name}: time relative to plain Django (median of the rounds, quartiles in brackets)",
         caption=(
             "Below 1 is faster than plain Django. Reads are warm; * = asked the database all the same. "
             "Who is stale after a kind of write, above, spends nothing on it here."

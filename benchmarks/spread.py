@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median, quantiles
+from statistics import quantiles
 
 from benchmarks.contenders import CONTENDERS
 
@@ -13,24 +13,26 @@ __all__ = ["Spread", "in_turn", "number", "typical"]
 
 @dataclass(frozen=True)
 class Spread:
-    """The middle of several figures, and how far they lie apart."""
+    """The middle of several figures, and how far apart the half of them lies that is nearest to it."""
 
-    least: float
+    low: float
     middle: float
-    greatest: float
+    high: float
 
     @classmethod
     def of(cls, figures: Sequence[float]) -> Spread:
-        """Median, least and greatest."""
-        return cls(min(figures), median(figures), max(figures))
+        """The quartiles."""
+        if len(figures) == 1:
+            return cls(*figures, *figures, *figures)
+        return cls(*quantiles(figures, n=4, method="inclusive"))
 
     def as_json(self) -> list[float]:
-        """Least, median, greatest, in four significant digits."""
-        return [float(f"{each:.4g}") for each in (self.least, self.middle, self.greatest)]
+        """The quartiles, in four significant digits."""
+        return [float(f"{each:.4g}") for each in (self.low, self.middle, self.high)]
 
     def shown(self, mark: str = "") -> str:
-        """In a table."""
-        return f"{number(self.middle)}{mark}[/] ({number(self.least)} to {number(self.greatest)})"
+        """In a table, behind the opening of a style."""
+        return f"{number(self.middle)}{mark}[/] ({number(self.low)} to {number(self.high)})"
 
 
 def number(figure: float) -> str:

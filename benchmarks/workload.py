@@ -34,7 +34,7 @@ class Step:
 
 
 class Zipf:
-    """Numbers from 1 to *size*: the first of a shuffled order twice as often as the second, thrice as often as the third."""
+    """Numbers from 1 to *size* in a shuffled order, of which the second comes half as often as the first, and so on."""
 
     def __init__(self, size: int, dice: Random) -> None:
         self._dice = dice
