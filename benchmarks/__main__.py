@@ -29,7 +29,7 @@ class Length:
     """How much is done."""
 
     rounds: int
-    """Of the speed on PostgreSQL over loopback; elsewhere half as many."""
+    """Of the speed on PostgreSQL over loopback; elsewhere half or a third as many."""
 
     budget: float
     """Seconds for each operation and contender in one of them."""
@@ -77,8 +77,8 @@ class Run:
         """Single operations, everywhere."""
         for database in self.options.database:
             for delay in self.options.delay_ms:
-                first = database == "postgresql" and not delay
-                rounds = self.length.rounds if first else (self.length.rounds + 1) // 2
+                aside = (database != "postgresql") + bool(delay)  # by so much from where most targets are
+                rounds = -(-self.length.rounds // (1 + aside))
                 with place.site(database, delay) as site:
                     self.say(f"{site.name}: a PING of Redis takes {site.measured_ms:.2f} ms.")
                     times = speed.measure(site, self.console, rounds=rounds, budget=self.length.budget)

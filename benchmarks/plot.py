@@ -16,7 +16,7 @@ SERIES = {
     "near": ("#3f8fd2", "diamond"),
 }
 INK = "#7f868d"
-WIDTH, LEFT, RIGHT, TOP, ROW = 700, 150, 20, 54, 34
+WIDTH, LEFT, RIGHT, TOP, ROW = 700, 165, 24, 54, 34
 Ratios = Mapping[str, Mapping[str, Sequence[float]]]
 """By operation and contender: lower quartile, median and upper quartile of the time relative to plain Django's."""
 
