@@ -29,8 +29,9 @@ prove: ## Every proof that takes long, on real servers (ARGS="--only mutation" r
 	@$(env) prove oldest
 	.venvs/prove/bin/python -m provers $(ARGS)
 
-bench: ## Everfresh beside other caches
+bench: ## Everfresh beside other caches (ARGS="--full", ARGS="--only speed --delay-ms 0.5")
 	@$(need) redis postgresql
+	-@$(need) wrk
 	@$(env) bench
 	.venvs/bench/bin/python -m benchmarks $(ARGS)
 

@@ -16,9 +16,11 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
-__all__ = ["CONTENDERS", "Contender", "ContenderFailed", "Servers", "versions"]
+__all__ = ["CACHES", "CONTENDERS", "OURS", "Contender", "ContenderFailed", "Servers", "versions"]
 
-CONTENDERS = ("plain", "cacheops", "cachalot", "everfresh")
+CONTENDERS = ("plain", "cacheops", "cachalot", "everfresh", "near")
+CACHES = CONTENDERS[1:]
+OURS = ("everfresh", "near")
 PATIENCE = 30.0  # seconds without an answer, after which a process counts as hung
 
 
@@ -28,10 +30,18 @@ class ContenderFailed(RuntimeError):
 
 @dataclass(frozen=True)
 class Servers:
-    """Where PostgreSQL and Redis listen."""
+    """Where a contender finds its database and Redis."""
 
     postgresql_port: int
     redis: str
+    """The server's address, without the number of a database."""
+
+    name: str
+    """Of the database in PostgreSQL, or of the file of SQLite."""
+
+    database: str = "postgresql"
+    twin: bool = False
+    """Has it another database in Redis than a process of the same contender?"""
 
     def environment(self, contender: str) -> dict[str, str]:
         """What a contender's process has to be told."""
@@ -39,10 +49,17 @@ class Servers:
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "benchmarks.settings",
             "BENCHMARK_CONTENDER": contender,
+            "BENCHMARK_DATABASE": self.database,
+            "BENCHMARK_NAME": self.name,
             "BENCHMARK_POSTGRESQL_PORT": str(self.postgresql_port),
             "BENCHMARK_REDIS": self.redis,
+            "BENCHMARK_REDIS_DATABASE": str(self.redis_database(contender)),
             "PYTHONHASHSEED": "0",
         }
+
+    def redis_database(self, contender: str) -> int:
+        """The number of the contender's database in Redis."""
+        return CONTENDERS.index(contender) + (len(CONTENDERS) if self.twin else 0)
 
 
 @dataclass
@@ -84,9 +101,13 @@ class Contender:
             self._say(self.truth(value) if self.truth else None)
 
     def close(self) -> None:
-        """End the process."""
+        """End the process, and let its database go."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.kill()
         self._process.wait()
+        self._process.stdin.close()
+        self._process.stdout.close()
 
     def _say(self, message: Any) -> None:
         assert self._process.stdin is not None
@@ -151,7 +172,7 @@ def main() -> None:
 
 
 def _requests(ask_back: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
-    from benchmarks import operations, scenarios
+    from benchmarks import entries, operations, replay, scenarios
     from benchmarks.shop import data
 
     return {
@@ -164,6 +185,13 @@ def _requests(ask_back: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
         "truth": scenarios.truth,
         "time": operations.timed,
         "statements": operations.statements,
+        "restore": replay.restore,
+        "replay": replay.timed,
+        "replay and tell": replay.told,
+        "contents": replay.contents,
+        "fill": entries.fill,
+        "saves": entries.saves,
+        "load": entries.load,
     }
 
 

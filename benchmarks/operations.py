@@ -10,12 +10,12 @@ from time import perf_counter
 from typing import Any
 
 from django.conf import settings
-from django.db import connection
 from django.db.models import F
 
+from benchmarks.contenders import OURS
 from benchmarks.shop.data import ARTICLES, AUTHORS, CATEGORIES, THOUSAND, VISITS
-from benchmarks.shop.models import Article, Author, Visit
-from benchmarks.statements import counting
+from benchmarks.shop.models import Article, Author, Product, Profile, Visit
+from benchmarks.statements import counting, past_caches
 
 __all__ = ["listed", "statements", "timed"]
 
@@ -40,8 +40,8 @@ class Operation:
     variety: int = VARIETY
     """So many turns ask for different things."""
 
-    before: str = ""
-    """A statement that puts the rows right before each turn, past every cache; not timed."""
+    before: tuple[str, ...] = ()
+    """Statements that put the rows right before each turn, past every cache; not timed."""
 
     writes: bool = False
 
@@ -62,16 +62,33 @@ def _visits(_: int) -> list[Visit]:
     return [Visit(batch=NEW, author_id=1 + number % AUTHORS, path=f"/new/{number}/") for number in range(THOUSAND)]
 
 
-CLEAR = f"DELETE FROM shop_visit WHERE batch >= {NEW}"
-REFILL = (
-    f"{CLEAR}; INSERT INTO shop_visit (batch, author_id, path, seconds) "
-    f"SELECT {NEW}, 1 + n % {AUTHORS}, '/new/' || n || '/', 0 FROM generate_series(1, {THOUSAND}) AS n"
+def _get_cached(pk: int) -> Profile:
+    return (Profile.cached if settings.CONTENDER in OURS else Profile.objects).get(pk=pk)
+
+
+def _page_of_five(pk: int) -> tuple[object, ...]:
+    product = Product.objects.get(pk=pk)
+    others = Product.objects.filter(category_id=product.category_id)
+    return (
+        product.seller,
+        list(others.order_by("pk")[:10]),
+        others.count(),
+        Product.objects.get(slug=f"product-{pk + 100}"),
+    )
+
+
+CLEAR = (f"DELETE FROM shop_visit WHERE batch >= {NEW}",)
+NUMBERED = (
+    "INSERT INTO shop_visit (batch, author_id, path, seconds) "
+    f"WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {THOUSAND}) "
+    f"SELECT {NEW}, 1 + n % {AUTHORS}, '/new/' || n || '/', 0 FROM numbers"
 )
 
 OPERATIONS = {
     operation.name: operation
     for operation in (
         Operation(name="objects.get(pk)", run=lambda pk: Article.objects.get(pk=pk)),
+        Operation(name="cached.get(pk)", run=_get_cached),
         Operation(name="list of 10", run=lambda pk: list(Article.objects.filter(author_id=pk).order_by("pk")[:10])),
         Operation(
             name="list of 100",
@@ -111,6 +128,7 @@ OPERATIONS = {
                 .prefetch_related("articles")
             ),
         ),
+        Operation(name="page of 5 queries", run=_page_of_five),
         Operation(name="save()", prepare=_read_article, run=lambda article: article.save(), writes=True),
         Operation(
             name="update(F), one row",
@@ -126,7 +144,7 @@ OPERATIONS = {
         Operation(name="bulk_create(1000)", before=CLEAR, prepare=_visits, run=Visit.objects.bulk_create, writes=True),
         Operation(
             name="delete(), 1000 rows",
-            before=REFILL,
+            before=(*CLEAR, NUMBERED),
             run=lambda _: Visit.objects.filter(batch=NEW).delete(),
             writes=True,
         ),
@@ -188,6 +206,4 @@ def _turn(operation: Operation) -> float:
 
 def _restore(operation: Operation) -> None:
     if operation.before:
-        connection.ensure_connection()
-        with connection.connection.cursor() as cursor:  # the driver's own: no cache sees it
-            cursor.execute(operation.before)
+        past_caches(operation.before)

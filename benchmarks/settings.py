@@ -1,7 +1,7 @@
 """One Django project for all contenders: the environment says which one, and where the servers listen.
 
 Each contender is set up as its documentation recommends, caches everything it can, and has a database of its own on
-one Redis. The data are in one PostgreSQL database that all of them use.
+one Redis.
 """
 
 from __future__ import annotations
@@ -9,9 +9,12 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from everfresh.conf import Settings
+
 CONTENDER = os.environ["BENCHMARK_CONTENDER"]
-REDIS = os.environ["BENCHMARK_REDIS"]
-REDIS_DATABASES = {"plain": 0, "cacheops": 1, "cachalot": 2, "everfresh": 3}
+REDIS_DATABASE = int(os.environ["BENCHMARK_REDIS_DATABASE"])
+LOCATION = f"{os.environ['BENCHMARK_REDIS']}/{REDIS_DATABASE}"
+NEAR = {"NEAR": True} if hasattr(Settings, "near") else {}
 
 SECRET_KEY = "not a secret, only long enough to be taken for one"
 DEBUG = False
@@ -22,15 +25,23 @@ INSTALLED_APPS = ["benchmarks.shop"]
 SILENCED_SYSTEM_CHECKS: list[str] = []
 
 DATABASES: dict[str, dict[str, Any]] = {
-    "default": {
+    "postgresql": {
         "ENGINE": "django.db.backends.postgresql",
-        "NAME": "benchmarks",
+        "NAME": os.environ["BENCHMARK_NAME"],
         "HOST": "127.0.0.1",
         "PORT": os.environ["BENCHMARK_POSTGRESQL_PORT"],
         "USER": "everfresh",
-    }
+    },
+    "sqlite": {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": os.environ["BENCHMARK_NAME"],
+        "OPTIONS": {
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL",
+            "transaction_mode": "IMMEDIATE",
+        },
+    },
 }
-LOCATION = f"{REDIS}/{REDIS_DATABASES[CONTENDER]}"
+DATABASES = {"default": DATABASES[os.environ["BENCHMARK_DATABASE"]]}
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": LOCATION}}
 
 match CONTENDER:
@@ -42,6 +53,8 @@ match CONTENDER:
         CACHEOPS = {"*.*": {"ops": "all", "timeout": 60 * 60}}
     case "cachalot":
         INSTALLED_APPS += ["cachalot"]
-    case "everfresh":
+    case "everfresh" | "near":
         INSTALLED_APPS += ["everfresh"]
-        EVERFRESH = {"CACHE_ALL": True}
+        # Redis tells of changed keys by their names, whichever of its databases they are in.
+        EVERFRESH = {"CACHE_ALL": True, "PREFIX": f"{CONTENDER}{REDIS_DATABASE}"}
+        EVERFRESH |= NEAR if CONTENDER == "near" else {}

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from statistics import median, quantiles
+from statistics import median
 from typing import Any
 
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks.contenders import CONTENDERS, Contender, ContenderFailed, Servers
+from benchmarks.contenders import CACHES, CONTENDERS, Contender, ContenderFailed
+from benchmarks.sites import Site
+from benchmarks.spread import Spread, in_turn, typical
 
 __all__ = ["Speed", "measure", "table"]
 
@@ -37,8 +39,7 @@ class Speed:
             operation: {
                 contender: {
                     "seconds": self.seconds[operation][contender],
-                    "median_seconds": median(self.seconds[operation][contender]),
-                    "median_ratio": median(self.ratios(operation, contender)),
+                    "ratio": Spread.of(self.ratios(operation, contender)).as_json(),
                     "statements": self.statements[operation].get(contender),
                 }
                 for contender in self.seconds[operation]
@@ -48,21 +49,14 @@ class Speed:
         }
 
 
-def measure(servers: Servers, console: Console, *, rounds: int, budget: float) -> Speed:
+def measure(site: Site, console: Console, *, rounds: int, budget: float) -> Speed:
     """Let all contenders do every operation in turns, *rounds* times for about *budget* seconds each."""
-    running = {name: Contender(name, servers) for name in CONTENDERS}
-    try:
+    with site.contenders() as running:
         speed = Speed(dict(running["plain"].ask("operations")))
-        running["plain"].ask("many")
         steps = [(number, operation) for number in range(rounds) for operation in speed.writes]
-        for number, operation in track(steps, "Speed", console=console, transient=True):
-            for place in range(len(CONTENDERS)):
-                # Nobody always comes after the same neighbour, nor always first.
-                name = CONTENDERS[(place + number) % len(CONTENDERS)]
+        for number, operation in track(steps, f"Speed, {site.name}", console=console, transient=True):
+            for name in in_turn(number):
                 _one(speed, running[name], operation, budget)
-    finally:
-        for contender in running.values():
-            contender.close()
     return speed
 
 
@@ -73,23 +67,20 @@ def _one(speed: Speed, contender: Contender, operation: str, budget: float) -> N
     if contender.name in failures:
         return
     try:
-        row[contender.name].append(_typical(contender.ask("time", operation, budget)))
+        row[contender.name].append(typical(contender.ask("time", operation, budget)))
         # Of reads only: what a cache does around a write may go past Django's cursor, where nobody counts.
         if not speed.writes[operation] and contender.name not in statements:
             statements[contender.name] = contender.ask("statements", operation)
     except ContenderFailed as failure:
+        if contender.name == "plain":  # then there is nothing to compare with
+            raise
         failures[contender.name] = str(failure)
 
 
-def _typical(seconds: list[float]) -> float:
-    """What a turn takes that nobody interrupts: the lower quartile, for a shared machine interrupts many."""
-    return quantiles(seconds, n=4)[0] if len(seconds) > 3 else min(seconds)
-
-
-def table(speed: Speed) -> Table:
+def table(speed: Speed, site: Site) -> Table:
     """Plain Django's time, and the others' as shares of it."""
     result = Table(
-        title="Speed: time relative to plain Django (median of the rounds; least to greatest in brackets)",
+        title=f"Speed, {site.name}: time relative to plain Django (median of the rounds, quartiles in brackets)",
         caption=(
             "Below 1 is faster than plain Django. Reads are warm; * = asked the database all the same. "
             "Who is stale after a kind of write, above, spends nothing on it here."
@@ -97,7 +88,7 @@ def table(speed: Speed) -> Table:
     )
     result.add_column("operation")
     result.add_column("plain, ms", justify="right")
-    for name in CONTENDERS[1:]:
+    for name in CACHES:
         result.add_column(name, justify="right")
     last_writes = False
     for operation in speed.writes:
@@ -105,15 +96,14 @@ def table(speed: Speed) -> Table:
             result.add_section()
         last_writes = speed.writes[operation]
         plain = median(speed.seconds[operation]["plain"]) * 1000
-        result.add_row(operation, f"{plain:.3f}", *(_cell(speed, operation, name) for name in CONTENDERS[1:]))
+        result.add_row(operation, f"{plain:.3f}", *(_cell(speed, operation, name) for name in CACHES))
     return result
 
 
 def _cell(speed: Speed, operation: str, contender: str) -> str:
     if contender in speed.failures[operation]:
         return "[red]error"
-    ratios = speed.ratios(operation, contender)
-    middle = median(ratios)
-    colour = "green" if middle < 0.95 else "red" if middle > 1.5 else "default"
+    ratios = Spread.of(speed.ratios(operation, contender))
+    colour = "green" if ratios.middle < 0.95 else "red" if ratios.middle > 1.5 else "default"
     asked = "*" if not speed.writes[operation] and speed.statements[operation][contender] else ""
-    return f"[{colour}]{middle:.2f}{asked}[/] ({min(ratios):.2f} to {max(ratios):.2f})"
+    return f"[{colour}]{ratios.shown(asked)}"

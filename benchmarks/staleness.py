@@ -6,16 +6,15 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-import redis
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks.contenders import CONTENDERS, Contender, ContenderFailed, Servers
+from benchmarks.contenders import CACHES, Contender, ContenderFailed
+from benchmarks.sites import Grounds
 
 __all__ = ["Staleness", "run", "table"]
 
-CACHES = CONTENDERS[1:]
 WORDS = {
     "fresh": "[green]fresh",
     "stale": "[bold red]STALE",
@@ -50,24 +49,23 @@ class Staleness:
         }
 
 
-def run(servers: Servers, console: Console) -> Staleness:
+def run(grounds: Grounds, console: Console) -> Staleness:
     """Play every scenario with every contender, one after the other, from the same rows and an empty cache."""
+    servers = grounds.stories()
     plain = Contender("plain", servers)
     caches = [Contender(name, servers, truth=lambda question: plain.ask("truth", *question)) for name in CACHES]
-    store = redis.Redis.from_url(servers.redis)
     result = Staleness([(group, name) for group, name in plain.ask("scenarios")])
     try:
         for number in track(range(len(result.scenarios)), "Staleness", console=console, transient=True):
             for contender in caches:
                 plain.ask("few")
-                store.flushall()
+                grounds.store.flushall()
                 try:
                     verdict = contender.ask("play", number)
                 except ContenderFailed as failure:
                     verdict = {"verdict": "error", "detail": str(failure)}
                 result.verdicts[contender.name].append(verdict)
     finally:
-        store.close()
         for contender in (plain, *caches):
             contender.close()
     return result

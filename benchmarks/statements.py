@@ -1,15 +1,15 @@
-"""Counting the statements that reach the database."""
+"""Statements of which caches know nothing: those that are only counted, and those that put rows right."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from django.db import connection
 
-__all__ = ["Counter", "counting"]
+__all__ = ["Counter", "counting", "past_caches"]
 
 
 @dataclass
@@ -30,3 +30,14 @@ def counting() -> Iterator[Counter]:
     counter = Counter()
     with connection.execute_wrapper(counter):
         yield counter
+
+
+def past_caches(statements: Iterable[str]) -> None:
+    """Run them on the driver's own cursor."""
+    connection.ensure_connection()
+    cursor = connection.connection.cursor()
+    try:
+        for statement in statements:
+            cursor.execute(statement)
+    finally:
+        cursor.close()

@@ -23,6 +23,7 @@ PROGRAMS = {
     "postgresql": (("initdb", "postgres", "pg_isready"), ("postgresql",)),
     "mariadb": (("mariadbd", "mariadb-install-db"), ("mariadb-server",)),
     "chromium": (("chromium",), ("chromium",)),
+    "wrk": (("wrk",), ("wrk",)),
 }
 POLICY = Path("/usr/sbin/policy-rc.d")
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from django.apps import apps
 from django.core.management import call_command
+from django.core.management.color import no_style
 from django.db import connection
-from django.db.models import Max
 
-from benchmarks.shop.models import Article, Author, Badge, Bar, Category, Comment, Tag, Visit
+from benchmarks.shop.models import Article, Author, Badge, Bar, Category, Comment, Product, Profile, Tag, Visit
+from benchmarks.workload import ROWS, row
 
 AUTHORS, ARTICLES_EACH, CATEGORIES = 50, 40, 10
 ARTICLES = AUTHORS * ARTICLES_EACH
@@ -70,8 +71,14 @@ def many() -> None:
         Visit(batch=number // THOUSAND, author_id=1 + number % AUTHORS, path=f"/articles/{number}/")
         for number in range(VISITS)
     )
+    Product.objects.bulk_create(Product(**row(pk)) for pk in range(1, ROWS + 1))
+    Profile.objects.bulk_create(
+        Profile(pk=pk, author_id=pk, title=f"profile {pk}", text="Nobody has read all of it. " * 4, about={"words": pk})
+        for pk in range(1, AUTHORS + 1)
+    )
     _continue_numbering()
     with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE first_products AS SELECT * FROM shop_product")
         cursor.execute("ANALYZE")
 
 
@@ -80,14 +87,13 @@ def _models() -> list[type]:
 
 
 def _empty() -> None:
-    tables = ", ".join(model._meta.db_table for model in _models())
-    with connection.cursor() as cursor:
-        cursor.execute(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
+    tables = [model._meta.db_table for model in _models()]
+    connection.ops.execute_sql_flush(
+        connection.ops.sql_flush(no_style(), tables, reset_sequences=True, allow_cascade=True)
+    )
 
 
 def _continue_numbering() -> None:
     with connection.cursor() as cursor:
-        for model in _models():
-            largest = model._default_manager.aggregate(largest=Max("pk"))["largest"]
-            if largest and not model._meta.parents:
-                cursor.execute("SELECT setval(pg_get_serial_sequence(%s, 'id'), %s)", [model._meta.db_table, largest])
+        for statement in connection.ops.sequence_reset_sql(no_style(), _models()):
+            cursor.execute(statement)

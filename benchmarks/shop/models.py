@@ -5,7 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from django.conf import settings
 from django.db import models
+
+if "everfresh" in settings.INSTALLED_APPS:
+    from everfresh import CacheModel
+else:
+    CacheModel = models.Model
 
 LONG_AGO = datetime(2026, 1, 1, 10, tzinfo=UTC)
 
@@ -81,3 +87,28 @@ class Visit(models.Model):
     author = models.ForeignKey(Author, models.CASCADE, related_name="visits")
     path = models.CharField(max_length=200)
     seconds = models.IntegerField(default=0)
+
+
+class Product(models.Model):
+    """What is sold, in the mixes."""
+
+    slug = models.SlugField(unique=True)
+    name = models.CharField(max_length=200)
+    seller = models.ForeignKey(Author, models.CASCADE, related_name="products")
+    category = models.ForeignKey(Category, models.CASCADE, related_name="products")
+    status = models.IntegerField(default=0)
+    price = models.IntegerField(default=0)
+    sold = models.IntegerField(default=0)
+    at = models.DateTimeField(default=LONG_AGO)
+
+
+class Profile(CacheModel):
+    """A row by its key, of a published model where there are such."""
+
+    author = models.ForeignKey(Author, models.CASCADE, related_name="profiles")
+    title = models.CharField(max_length=200)
+    text = models.TextField(default="")
+    views = models.IntegerField(default=0)
+    price = models.DecimalField(max_digits=8, decimal_places=2, default=Decimal("1.50"))
+    at = models.DateTimeField(default=LONG_AGO)
+    about = models.JSONField(default=dict)
