@@ -181,6 +181,10 @@ class TestOthers:
             )
             assert store.begin_fill("key", ["tag"], 5).versions == store.read("key", ["tag"]).versions != (None,)
             assert connection_kwargs(store)["db"] == 4
+            # Near copies too.
+            store.fill("key", b"entry", b"", 60)
+            store.read("other", ["tag"], near=True)
+            assert store.read("key", ["tag"], near=True).held is not None
 
     def test_hidden_errors(self, alias: Callable[..., str]) -> None:
         """A backend that hides its errors would drop invalidations, so it is refused with the way out."""
