@@ -84,8 +84,15 @@ MUTANTS = [
     Mutant(
         rule="a list from copies is one of one moment",
         file="stores/near.py",
-        old="            if copy.seen > proved:\n                are_of_one_moment = False\n",
+        old="            if copy.seen > proved:\n                moment = -inf\n",
         new="",
+        tests=NEAR,
+    ),
+    Mutant(
+        rule="a list from copies goes by versions of the same moment",
+        file="stores/near.py",
+        old=" or mark.seen > moment:",
+        new=":",
         tests=NEAR,
     ),
     Mutant(
