@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from provers.mutation.mutant import Mutant
-from provers.mutation.rules import clauses, functions, keys, protocol, raw_sql, rows, stores, tags, transactions, writes
+from provers.mutation.rules import (
+    clauses,
+    functions,
+    keys,
+    near,
+    protocol,
+    raw_sql,
+    rows,
+    stores,
+    tags,
+    transactions,
+    writes,
+)
 
 __all__ = ["MUTANTS", "Mutant"]
 
 MUTANTS: list[Mutant] = [
     *protocol.MUTANTS,
     *stores.MUTANTS,
+    *near.MUTANTS,
     *transactions.MUTANTS,
     *writes.MUTANTS,
     *raw_sql.MUTANTS,

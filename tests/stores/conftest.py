@@ -39,12 +39,12 @@ def server() -> Iterator[servers.RedisServer]:
 
 @pytest.fixture
 def opened(server: servers.RedisServer) -> Iterator[Callable[..., NearStore]]:
-    """Makes stores with near copies on it, or on another address, with a short time-out."""
+    """Makes stores with near copies on it, or on another address; a busy machine is no silent one."""
     made: list[NearStore] = []
 
     def make(url: str = server.url, redis: dict[str, Any] | None = None, **options: Any) -> NearStore:
-        kwargs = {"timeout_seconds": 0.5, "connection_class": CountingConnection, **(redis or {})}
-        made.append(NearStore(RedisStore.from_url(url, **kwargs), **options))
+        kwargs = {"timeout_seconds": 5.0, "connection_class": CountingConnection, **(redis or {})}
+        made.append(NearStore(RedisStore.from_url(url, **kwargs), **{"silence_seconds": 10.0, **options}))
         return made[-1]
 
     yield make

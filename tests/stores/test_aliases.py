@@ -181,9 +181,13 @@ class TestOthers:
             )
             assert store.begin_fill("key", ["tag"], 5).versions == store.read("key", ["tag"]).versions != (None,)
             assert connection_kwargs(store)["db"] == 4
+            # Near copies too.
+            store.fill("key", b"entry", b"", 60)
+            store.read("other", ["tag"], near=True)
+            assert store.read("key", ["tag"], near=True).held is not None
             close_stores()
             # Those to the sentinel too.
-            pool = store.store._pool  # type: ignore[attr-defined]
+            pool = store.store.store.pool  # type: ignore[attr-defined]
             pools = [pool, *(each.connection_pool for each in pool.sentinel_manager.sentinels)]
             assert [[each._sock for each in one._available_connections] for one in pools] == [[None], [None]]
 

@@ -327,7 +327,11 @@ class TestMany:
             assert store.read("key8", ("tag8", "all"), near=True).entry == b"newer"
             assert store.read("key7", ("tag7", "all"), near=True).entry == b"key7"
 
+            # Nor does a version from after it, of something that was read before, stand beside such a copy.
+            beside = ("tag7", "all", "tag8")
+            assert exchanges(lambda: store.read_many(["key7"], beside, near=True)) == 1
             # The entry from before goes by the versions from after, which it has not.
+            assert exchanges(lambda: store.read_many(["key7", "key8"], ("all",), near=True)) == 1
             assert self.read(store).versions == other.read_many((), self.ALL).versions
         network.close()
 
@@ -492,6 +496,18 @@ class TestGuarded:
         assert guard.peek("key", TAGS) is None
         assert seen.versions == (None, held.versions[1])
         assert seen.held is None
+
+    def test_pause(self, store: NearStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        """While the store does not answer nothing is held, though the connection for changes may be well."""
+        guard = GuardedStore(store, pause_seconds=1000.0)
+        held = hold(store)
+        with monkeypatch.context() as patch:
+            patch.setattr(store.store, "_ask", broken)
+            assert guard.read("key", TAGS).entry is None
+
+        assert guard.peek("key", TAGS) is None
+        assert guard.read("key", TAGS, near=True).entry is None
+        assert store.peek("key", TAGS) is held
 
     def test_failure(self, store: NearStore, server: servers.RedisServer) -> None:
         """A store that does not answer shows no copies either, and comes back with them."""

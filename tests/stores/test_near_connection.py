@@ -183,7 +183,7 @@ class TestSilence:
         before = store._pushes
         assert before is not None
         with network.stopped(before._sock):
-            clock.passed += 2.0
+            clock.passed += 20.0
             assert store.peek("key", TAGS) is None
             assert store._pushes is before
             clock.passed += near.PATIENCE_SECONDS + 0.1
@@ -206,11 +206,11 @@ class TestSilence:
         """While there are near reads, pings go out in time, so that no read ever has to do without the copies."""
         held = hold(near_store)
         for _ in range(20):
-            clock.passed += 0.34
+            clock.passed += 3.4
             assert near_store.peek("key", TAGS) is held
             if near_store._pinged is not None:
                 something_comes(near_store)
-        assert near.monotonic() - near_store._proved < 1
+        assert near.monotonic() - near_store._proved < 10.0
 
     def test_proof_is_of_when_the_ping_was_sent(
         self, opened: Callable[..., NearStore], network: Network, clock: Clock

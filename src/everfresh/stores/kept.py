@@ -49,13 +49,14 @@ class Copy:
 
 
 class Mark:
-    """A tag of copies, and its version."""
+    """A tag of copies, and its version, which was seen first at a moment before *seen*."""
 
-    __slots__ = ("copies", "version")
+    __slots__ = ("copies", "seen", "version")
 
     def __init__(self) -> None:
         self.copies: set[Copy] = set()
         self.version: bytes | None = None
+        self.seen = 0.0
 
 
 class Kept:
@@ -122,7 +123,10 @@ class Kept:
             if mark is None:
                 mark = self._marks[tag] = Mark()
             mark.copies.add(copy)
-            mark.version = version
+            if mark.version != version:
+                # In this order: who finds the version finds its time.
+                mark.seen = seen
+                mark.version = version
         # Last: from here on it is found.
         self._copies[key] = copy
         while self.size > self._limit:

@@ -145,8 +145,8 @@ class NearStore:
         """
         if not near:
             return self.store.read_many(keys, tags)
-        entries, are_of_one_moment = self._held(keys)
-        versions = self._versions(tags) if are_of_one_moment else None
+        entries, proved = self._held(keys)
+        versions = self._versions(tags, proved)
         if versions is None:
             missing = [at for at, entry in enumerate(entries) if entry is None]
             if len(own) != len(keys) or len(missing) > TAGS_PER_SCRIPT:
@@ -161,39 +161,44 @@ class NearStore:
 
     def peek_many(self, keys: Sequence[str], tags: Sequence[str]) -> Snapshots | None:
         """The copies of what the server says of *keys* and *tags*, if there are all, and all held at one moment."""
-        entries, are_of_one_moment = self._held(keys)
-        versions = self._versions(tags) if are_of_one_moment else None
+        entries, moment = self._held(keys)
+        versions = self._versions(tags, moment)
         return None if versions is None else Snapshots(entries=tuple(entries), versions=versions)
 
-    def _held(self, keys: Sequence[str]) -> tuple[list[bytes | None], bool]:
-        """The entries of copies, None where there is none; and are there all, and did all hold at one moment?
+    def _held(self, keys: Sequence[str]) -> tuple[list[bytes | None], float]:
+        """The entries of copies, None where there is none; and the moment at which all of them held, if they did.
 
         It is the latest at which nothing was under way. A copy that was read since may be of after a change whose push
         has not arrived, on another connection than the answer; beside one from before that change it would show what
-        never was. Of tags there is nothing to ask: a version is never one again that it was before, so an entry of
-        before that moment whose versions are still found was right at that moment.
+        never was.
         """
         now = monotonic()
         if not self._may_look(now):
-            return [None] * len(keys), False
-        proved, are_of_one_moment = self._proved, True
+            return [None] * len(keys), -inf
+        moment = proved = self._proved
         entries: list[bytes | None] = []
         for key in keys:
             copy = self._find(key)
             if copy is None or copy.until <= now:
-                are_of_one_moment = False
+                moment = -inf
                 entries.append(None)
                 continue
             if copy.seen > proved:
-                are_of_one_moment = False
+                moment = -inf
             if copy.hits < MOST_HITS:
                 copy.hits += 1
             entries.append(copy.snapshot.entry)
-        return entries, are_of_one_moment
+        return entries, moment
 
-    def _versions(self, tags: Sequence[str]) -> tuple[bytes | None, ...] | None:
-        marks = [self._find_mark(tag) for tag in tags]
-        return None if None in marks else tuple([mark.version for mark in marks if mark is not None])
+    def _versions(self, tags: Sequence[str], moment: float) -> tuple[bytes | None, ...] | None:
+        """The versions at *moment*, if all are known to have been the same then as they are now."""
+        versions = []
+        for tag in tags:
+            mark = self._find_mark(tag)
+            if mark is None or (version := mark.version) is None or mark.seen > moment:
+                return None
+            versions.append(version)
+        return None if moment == -inf else tuple(versions)
 
     def begin_fill(self, key: str, tags: Sequence[str], lease_seconds: float) -> Fill:
         """Create the versions of *tags* that are missing, and take the lease on *key*."""
