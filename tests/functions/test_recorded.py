@@ -19,7 +19,7 @@ from everfresh.conf import settings
 from everfresh.events import Outcome
 from everfresh.queries.terms import any_write
 from everfresh.reading import Answer
-from everfresh.recorded.reading import _reason_not_to_store
+from everfresh.recorded.reasons import reason_not_to_store
 from everfresh.recording import Recording, recording
 from everfresh.stores import GuardedStore
 from tests.conftest import Elsewhere
@@ -255,7 +255,7 @@ def test_warnings_do_not_grow_without_end(caplog: pytest.LogCaptureFixture) -> N
 
     def warned(number: int) -> int:
         key = f"untracked {number}"
-        _reason_not_to_store(recorded, computation(key))
+        reason_not_to_store(recorded, computation(key))
         return caplog.text.count(f"{computation(key).key} is not cached")
 
     with caplog.at_level(logging.WARNING, "everfresh"):

@@ -53,7 +53,7 @@ MUTANTS = [
     ),
     Mutant(
         rule="what must not be kept is not kept as a part",
-        file="recorded/reading.py",
+        file="recorded/reasons.py",
         old="    if recorded.timeout == 0:",
         new="    if computation.timeout == 0:",
         tests=RECORDED,

@@ -78,14 +78,14 @@ MUTANTS = [
     ),
     Mutant(
         rule="what nobody can follow is not stored",
-        file="recorded/reading.py",
+        file="recorded/reasons.py",
         old="    if recorded.untracked:",
         new="    if False:",
         tests="tests/functions/test_recorded.py",
     ),
     Mutant(
         rule="parts of two moments are not stored together",
-        file="recorded/reading.py",
+        file="recorded/reasons.py",
         old="    if recorded.moved:",
         new="    if False:",
         tests="tests/functions/test_recorded.py",
@@ -99,7 +99,7 @@ MUTANTS = [
     ),
     Mutant(
         rule="what a transaction wrote is computed for itself alone",
-        file="recorded/reading.py",
+        file="recorded/reasons.py",
         old="        if journal_of(connection).answers_are_private:",
         new="        if False:",
         tests="tests/functions/test_recorded.py",

@@ -7,7 +7,8 @@ rest is as everywhere: versions taken before each query, and an entry is served 
 from __future__ import annotations
 
 from everfresh.recorded.computations import Computation, label_index, member, tag_label
-from everfresh.recorded.reading import aread_recorded, look_recorded, read_recorded, reason_to_bypass
+from everfresh.recorded.reading import aread_recorded, look_recorded, read_recorded
+from everfresh.recorded.reasons import reason_to_bypass
 from everfresh.recorded.stored import count_current, current_dependencies
 
 __all__ = [

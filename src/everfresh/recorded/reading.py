@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,7 +12,6 @@ from typing import Any, TypeVar
 from django.db import connections
 
 from everfresh import ages
-from everfresh.bounded import Bounded
 from everfresh.conf import settings
 from everfresh.events import Outcome, Read, emit
 from everfresh.journal import is_in_transaction, journal_of
@@ -30,20 +28,16 @@ from everfresh.recorded.computations import (
     tags_by_name,
 )
 from everfresh.recorded.flights import Landing, board, is_ours, land
+from everfresh.recorded.reasons import reason_not_to_store, reason_to_bypass
 from everfresh.recorded.steps import Awaiting, Blocking, Steps, run
 from everfresh.recorded.stored import Stored, held, longest, look, pack_body, store
 from everfresh.recording import Dependencies, Recording, current_recording, recording
 from everfresh.stores import NO_KEY, Fill, current_store
 from everfresh.switches import is_disabled
 
-__all__ = ["aread_recorded", "look_recorded", "read_recorded", "reason_to_bypass"]
+__all__ = ["aread_recorded", "look_recorded", "read_recorded"]
 
 T = TypeVar("T")
-
-logger = logging.getLogger("everfresh")
-
-_MOST_NAMES = 10_000
-"""Tags of one entry; with more it is not stored."""
 
 _COMPUTING_SECONDS = 3600.0
 """Nothing takes longer to compute."""
@@ -56,9 +50,6 @@ _FRESH_LOOK_SECONDS = 0.02
 
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.005, 0.1
 """Between two looks for what another process computes."""
-
-_warned: Bounded[str, bool] = Bounded(1_024)
-"""What was warned of: once is enough."""
 
 
 def read_recorded(
@@ -103,16 +94,6 @@ def look_recorded(computations: Sequence[Computation]) -> list[Answer[Any] | Non
             emit(Read(Outcome.HIT, label=each.label))
             answers.append(Answer(stored.value, Outcome.HIT))
     return answers
-
-
-def reason_to_bypass() -> str:
-    """Why a computation is nobody else's here and now; empty when it is not."""
-    if not settings().enabled or is_disabled():
-        return "the cache is switched off"
-    for connection in connections.all(initialized_only=True):
-        if journal_of(connection).answers_are_private:
-            return "a transaction has written, or reads a snapshot"
-    return ""
 
 
 class _Reading:
@@ -379,36 +360,8 @@ class _Reading:
 
     def _store(self, recorded: Recording, seconds: float, body: bytes, lease: bytes | None) -> str:
         """Store it. Returns why that was not possible; empty when it was."""
-        reason = _reason_not_to_store(recorded, self.computation)
+        reason = reason_not_to_store(recorded, self.computation)
         return reason or store(self.key, self.computation, recorded, seconds, body, lease)
-
-
-def _reason_not_to_store(recorded: Recording, computation: Computation) -> str:
-    if recorded.timeout == 0:
-        return "its timeout is 0, or that of something it read"
-    if recorded.refused:
-        return recorded.refused
-    if recorded.untracked:
-        label = computation.label or computation.key
-        if not _warned.get(label):
-            _warned[label] = True
-            logger.warning(
-                "%s is not cached: nobody can tell which writes would change what it read by %s. "
-                "Declare the tables with depends_on.",
-                label,
-                recorded.untracked[0],
-            )
-        return f"it is untracked: {recorded.untracked[0]}"
-    if recorded.moved:
-        return "what it read changed while it was computed"
-    if len(recorded.versions) > _MOST_NAMES:
-        return f"it depends on {len(recorded.versions)} tags, more than the limit of {_MOST_NAMES}"
-    if reason := reason_to_bypass():
-        return reason
-    dependencies = Dependencies.of(recorded.clauses)
-    if dependencies.stale([recorded.versions[name] is None for name in dependencies.names]):
-        return "a writer is about to commit"
-    return ""
 
 
 def _held(computation: Computation) -> Answer[Any] | None:
