@@ -21,7 +21,7 @@ __all__ = ["CACHES", "CONTENDERS", "OURS", "Contender", "ContenderFailed", "Serv
 CONTENDERS = ("plain", "cacheops", "cachalot", "everfresh", "near")
 CACHES = CONTENDERS[1:]
 OURS = ("everfresh", "near")
-PATIENCE = 30.0  # seconds without an answer, after which a process counts as hung
+PATIENCE = 120.0  # seconds without an answer, after which a process counts as hung
 
 
 class ContenderFailed(RuntimeError):

@@ -48,9 +48,9 @@ def received(client: socket.socket, size: int) -> bytes:
 
 
 def test_each_way_takes_the_delay(echo: int) -> None:
-    """A question and its answer take twice the delay, and little more."""
+    """A question and its answer take twice the delay, and what a busy machine adds."""
     with delayed(DELAY, echo) as (port,):
-        assert 2 * DELAY == pytest.approx(round_trip(port, turns=5), rel=0.5)
+        assert 1.95 * DELAY < round_trip(port, turns=5) < 5 * DELAY
 
 
 def test_what_is_under_way_does_not_wait_for_one_another(echo: int) -> None:
