@@ -51,7 +51,7 @@ MUTANTS = [
     Mutant(
         rule="changed columns count",
         file="writing/images.py",
-        old="    moved = {place.column(column).name for column in (*changed, *facts.generated)}",
+        old="    moved = {stem(*place, Kind.COLUMN, (column,)) for column in (*changed, *facts.generated)}",
         new="    moved = set()",
         tests=PRECISION,
     ),
