@@ -179,6 +179,14 @@ MUTANTS = [
         tests=ROWS,
         db="postgresql",
     ),
+    Mutant(
+        rule="what any write ends is marked beside a hold",
+        file="writing/statement.py",
+        old="                self.journal.record([every])\n",
+        new="                pass\n",
+        tests="tests/protocol/test_holds.py",
+        store="redis",
+    ),
     # Deletes
     Mutant(
         rule="deleted rows count",
