@@ -9,12 +9,10 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from everfresh.conf import Settings
 
 CONTENDER = os.environ["BENCHMARK_CONTENDER"]
 REDIS_DATABASE = int(os.environ["BENCHMARK_REDIS_DATABASE"])
 LOCATION = f"{os.environ['BENCHMARK_REDIS']}/{REDIS_DATABASE}"
-NEAR = {"NEAR": True} if hasattr(Settings, "near") else {}
 
 SECRET_KEY = "not a secret, only long enough to be taken for one"
 DEBUG = False
@@ -56,5 +54,4 @@ match CONTENDER:
     case "everfresh" | "near":
         INSTALLED_APPS += ["everfresh"]
         # Redis tells of changed keys by their names, whichever of its databases they are in.
-        EVERFRESH = {"CACHE_ALL": True, "PREFIX": f"{CONTENDER}{REDIS_DATABASE}"}
-        EVERFRESH |= NEAR if CONTENDER == "near" else {}
+        EVERFRESH = {"CACHE_ALL": True, "PREFIX": f"{CONTENDER}{REDIS_DATABASE}", "NEAR": CONTENDER == "near"}

@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.contenders import OURS
 from benchmarks.settings import *  # noqa: F403
-from benchmarks.settings import CONTENDER, INSTALLED_APPS, NEAR, REDIS_DATABASE
+from benchmarks.settings import CONTENDER, INSTALLED_APPS, REDIS_DATABASE
 from example.settings import EVERFRESH as EXAMPLE
 
 ROOT_URLCONF = "example.urls"
@@ -20,7 +20,7 @@ TEMPLATES: list[dict[str, Any]] = [
 ]
 
 if CONTENDER in OURS:
-    EVERFRESH = {**EXAMPLE, "PREFIX": f"{CONTENDER}{REDIS_DATABASE}", **(NEAR if CONTENDER == "near" else {})}
+    EVERFRESH = {**EXAMPLE, "PREFIX": f"{CONTENDER}{REDIS_DATABASE}", "NEAR": CONTENDER == "near"}
 else:
     from benchmarks.page import without
 

@@ -122,14 +122,16 @@ def bulk(
     mark: OneTag = steps.mark,
     done: OneTag = steps.done,
     lift: Callable[..., tuple[Step, ...]] = lambda epoch, rows: (steps.lift(epoch, rows),),
+    every: int | None = None,
 ) -> Writer:
-    """Programs of writers of which those that write more than one tag hold *epoch* for the others."""
+    """Programs of writers of which those that write more than one tag hold *epoch* for the others, but mark *every*."""
 
     def make(tags: tuple[int, ...]) -> tuple[Step, ...]:
         if len(tags) == 1:
             return (mark(tags[0]), steps.commit, done(tags[0]))
-        rows = [tag for tag in tags if tag != epoch]
-        return (steps.hold(epoch), steps.commit, *lift(epoch, rows))
+        rows = [tag for tag in tags if tag not in (epoch, every)]
+        before, after = ((), ()) if every is None else ((mark(every),), (done(every),))
+        return (steps.hold(epoch), *before, steps.commit, *after, *lift(epoch, rows))
 
     return make
 
@@ -140,6 +142,9 @@ HOLD_AND_EPOCH = replace(HOLD, name="hold: a large write and one of unknown rows
 HOLD_APART = replace(HOLD, name="hold: two large writes of other rows", writes=((0, 1), (0, 2)), changing=0b01)
 HOLD_ASIDE = replace(
     HOLD_AND_EPOCH, name="hold: of rows beside the answer, and one of unknown rows", changing=0b10, groups=((0,),)
+)
+HOLD_AND_ANY = replace(
+    HOLD, name="hold: of what does not look at T!, for T* is marked", writer=bulk(0, every=1), groups=((1,),)
 )
 HOLD_FENCED = replace(
     FENCED,
@@ -163,6 +168,7 @@ OURS = (
     HOLD_AND_EPOCH,
     HOLD_APART,
     HOLD_ASIDE,
+    HOLD_AND_ANY,
     HOLD_FENCED,
     PLAIN,
     PLAIN_WHOLE,
@@ -260,6 +266,7 @@ REJECTED = (
         name="hold, row tags dropped after its end",
         writer=bulk(0, lift=lambda epoch, rows: (steps.lift(epoch, ()), *map(steps.drop, rows))),
     ),
+    replace(HOLD_AND_ANY, name="hold, in the place of T*, too", writer=bulk(0)),
     replace(HOLD_APART, name="hold, given back past one that died", time_spoils=False),
 )
 
@@ -287,6 +294,7 @@ READS = {
     HOLD_AND_EPOCH.name: (1, 1),
     HOLD_APART.name: (1, 1),
     HOLD_ASIDE.name: (1, 1),
+    HOLD_AND_ANY.name: (1, 1),
     HOLD_FENCED.name: (1, 1),
     PLAIN.name: (2, 1),
 }
@@ -308,6 +316,7 @@ _EXPECTED = {
     HOLD_AND_EPOCH.name: _SAFE,
     HOLD_APART.name: _SAFE,
     HOLD_ASIDE.name: _SAFE,
+    HOLD_AND_ANY.name: _SAFE,
     HOLD_FENCED.name: _SAFE,
     PLAIN.name: "w w F F w w",
     PLAIN_WHOLE.name: "w w F F w w",
@@ -331,6 +340,7 @@ _EXPECTED = {
     "fenced, no mark, T* moved last": "F F F F F F",
     "hold, given back though others moved it": "F F F F F F",
     "hold, row tags dropped after its end": "w w F F w w",
+    "hold, in the place of T*, too": "w w F F w w",
     "hold, given back past one that died": "· · F F w w",
 }
 

@@ -325,9 +325,9 @@ def _to_mark(tags: Mapping[str, str]) -> tuple[list[str], dict[str, list[str]]]:
     """The tags to be marked one by one, and those under the epoch that is held in their place."""
     if len(tags) <= HOLD_ABOVE:
         return list(tags), {}
-    under: dict[str, list[str]] = {}
+    under: dict[str, list[str]] = {epoch: [] for epoch in tags.values()}
     for name, epoch in tags.items():
-        under.setdefault(epoch, []).append(name)
+        under[epoch].append(name)
     # An epoch that moves itself is marked, and whatever is under it need not be kept.
     held = {epoch: names for epoch, names in under.items() if epoch and epoch not in tags and len(names) > HOLD_ABOVE}
     return [name for epoch, names in under.items() if epoch not in held for name in names], held

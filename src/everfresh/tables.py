@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from dataclasses import field as attribute
 from datetime import UTC, date, datetime
 from decimal import Context, Decimal, InvalidOperation
 from functools import cache
@@ -204,9 +205,15 @@ class Facts:
     excluded: bool
     """Is the table never cached and never watched?"""
 
+    _tagged: tuple[str, ...] = attribute(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        found = dict.fromkeys([*self.tag_columns, *(column for columns in self.tag_sets for column in columns)])
+        object.__setattr__(self, "_tagged", tuple(found))
+
     def tagged(self) -> tuple[str, ...]:
         """Every column that is part of some value tag, each once."""
-        return tuple(dict.fromkeys([*self.tag_columns, *(column for columns in self.tag_sets for column in columns)]))
+        return self._tagged
 
 
 def _tag_columns(model: type[Model]) -> Iterator[str]:

@@ -23,7 +23,7 @@ from uuid import UUID
 
 from everfresh.keys import digest, encode
 
-__all__ = ["Kind", "Table", "Tag", "joined", "named", "stem", "value_text"]
+__all__ = ["Kind", "Table", "Tag", "integer_text", "joined", "named", "stem", "value_text"]
 
 LONGEST_IN_CLEAR = 80  # characters of values; with the rest of a key that is well below the 250 Memcached takes
 
@@ -77,7 +77,8 @@ def stem(database: str, table: str, kind: Kind, columns: tuple[str, ...] = ()) -
 # clear. Each form begins like no other one and holds no comma.
 
 
-def _integer_text(value: int) -> str:
+def integer_text(value: int) -> str:
+    """`value_text` of an integer."""
     # Beyond what a column holds, digits may take long, or be refused.
     return str(value) if -(2**63) <= value < 2**63 else _digested(value)
 
@@ -93,7 +94,7 @@ def _digested(value: object) -> str:
 
 
 _TEXTS: dict[type, Callable[[Any], str]] = {
-    int: _integer_text,
+    int: integer_text,
     bool: lambda value: "T" if value else "F",
     type(None): lambda _none: "N",
     UUID: lambda value: f"u{value.hex}",

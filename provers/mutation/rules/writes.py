@@ -51,7 +51,7 @@ MUTANTS = [
     Mutant(
         rule="changed columns count",
         file="writing/images.py",
-        old="    moved = {place.column(column).name for column in (*changed, *facts.generated)}",
+        old="    moved = {stem(*place, Kind.COLUMN, (column,)) for column in (*changed, *facts.generated)}",
         new="    moved = set()",
         tests=PRECISION,
     ),
@@ -178,6 +178,14 @@ MUTANTS = [
         new="    if False:",
         tests=ROWS,
         db="postgresql",
+    ),
+    Mutant(
+        rule="what any write ends is marked beside a hold",
+        file="writing/statement.py",
+        old="                self.journal.record([every])\n",
+        new="                pass\n",
+        tests="tests/protocol/test_holds.py",
+        store="redis",
     ),
     # Deletes
     Mutant(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet
@@ -12,7 +12,7 @@ from django.db.models.sql import Query
 
 from everfresh.conf import settings
 from everfresh.tables import Facts, canonical
-from everfresh.tags import Kind, Table, Tag, joined, stem, value_text
+from everfresh.tags import Kind, Table, Tag, integer_text, joined, stem, value_text
 
 __all__ = [
     "Image",
@@ -64,25 +64,36 @@ def updated(
     place: Table, facts: Facts, columns: Sequence[str], images: Sequence[Image], changed: Iterable[str]
 ) -> set[str]:
     """The names of the tags of rows that were and are *images*, whose columns *changed* are not what they were."""
-    moved = {place.column(column).name for column in (*changed, *facts.generated)}
+    moved = {stem(*place, Kind.COLUMN, (column,)) for column in (*changed, *facts.generated)}
     return {*moved, place.any.name, *_values(place, facts, columns, images)}
 
 
 def _values(place: Table, facts: Facts, columns: Sequence[str], images: Sequence[Image]) -> Iterator[str]:
     # Column by column, and names at once: a large write has thousands of values.
-    held = dict(zip(columns, zip(*images, strict=True), strict=True)) if images else {}
-    texts = {column: _texts(facts, column, held[column]) for column in facts.tagged()} if images else {}
+    if not images:
+        return
+    held = dict(zip(columns, zip(*images, strict=True), strict=True))
     for column in facts.tag_columns:
         first = stem(place.database, place.name, Kind.VALUE, (column,))
-        for text in set(texts[column]):
+        values: Collection[object] = held[column]
+        if len(values) > 1 and set(map(type, values)) == {int}:
+            # Of one class, equal values are the same value.
+            values = set(values)
+        for text in set(_texts(facts, column, values)):
             yield f"{first}={text}"
     for columns_of_set in facts.tag_sets:
         first = stem(place.database, place.name, Kind.VALUE, columns_of_set)
-        for each in set(zip(*(texts[column] for column in columns_of_set), strict=True)):
+        texts = [_texts(facts, column, held[column]) for column in columns_of_set]
+        for each in set(zip(*texts, strict=True)):
             yield f"{first}={joined(each)}"
 
 
 def _texts(facts: Facts, column: str, values: Iterable[object]) -> list[str]:
+    if facts.exact.get(column) is int:
+        return [
+            integer_text(value) if type(value) is int else value_text(canonical(facts.fields[column], value))
+            for value in values
+        ]
     return [value_text(name_of_value(facts, column, value)) for value in values]
 
 

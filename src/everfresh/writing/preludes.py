@@ -1,7 +1,8 @@
 """What goes to the database just before a captured statement: its transaction's BEGIN, and the old images it needs.
 
 Where the driver takes several statements in one text, all of it is one round trip. It is put in front of the text at
-the last moment, below execute wrappers and the query log: there the statement is the one that the application wrote.
+the last moment, below execute wrappers: there the statement is the one that the application wrote. With the query log
+on, each goes by itself.
 """
 
 from __future__ import annotations
@@ -69,6 +70,10 @@ class Question:
         if asked_again or len(rows) > self._limit:
             self.images = None
             return
+        if self._connection.vendor == "postgresql":
+            # Whose driver gives the values of these fields, which are all of Django's own classes, as Django does.
+            self.images = list(rows)
+            return
         table = self._compiler.query.get_meta().db_table
         converters = self._compiler.get_converters([field.get_col(table) for field in self._fields])
         if converters:
@@ -93,10 +98,12 @@ class Prelude:
         """Execute the statement and all that goes before it by *execute*, which runs one on the driver's *cursor*."""
         driver: Any = self._connection.connection
         question = self.question if self.question is not None and self.question.sql else None
-        if question is not None and (driver.pgconn.pipeline_status != _NO_PIPELINE or not _is_sequence(params)):
+        # Django's log asks the driver's cursor what it sent.
+        is_alone = self._connection.queries_logged or driver.pgconn.pipeline_status != _NO_PIPELINE
+        if question is not None and (is_alone or not _is_sequence(params)):
             question.ask()
             question = None
-        begins = self._begins and _would_begin(driver)
+        begins = self._begins and not is_alone and _would_begin(driver)
         if question is not None:
             sql, params = f"{question.sql}; {sql}", (*question.params, *params)
         if not begins:
@@ -129,7 +136,6 @@ def _would_begin(driver: Any) -> bool:
     return (
         driver.pgconn.transaction_status == _IDLE
         and not driver.autocommit
-        and driver.pgconn.pipeline_status == _NO_PIPELINE
         and driver.isolation_level is None
         and driver.read_only is None
         and driver.deferrable is None

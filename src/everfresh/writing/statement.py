@@ -84,8 +84,11 @@ class Statement:
         """Note the tags of the written rows of *images*, which hold *columns*."""
         if self.journal.in_transaction and self.facts is not None:
             keys = keys_of(self.facts, columns, images)
-            [epoch] = tag_names([self.place.epoch.name])
+            epoch, every = tag_names([self.place.epoch.name, self.place.any.name])
             self.journal.record(announce(self.connection, self.name, moved, keys), epoch)
+            if moved:
+                # An answer that any write ends looks at nothing else of the table: the epoch cannot stand for that one.
+                self.journal.record([every])
 
     def record_whole_table(self) -> None:
         """Note that any row of the table may have been written."""
