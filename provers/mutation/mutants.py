@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from provers.mutation.mutant import Mutant
-from provers.mutation.rules import clauses, functions, keys, protocol, raw_sql, rows, stores, tags, transactions, writes
+from provers.mutation.rules import (
+    clauses,
+    direct,
+    functions,
+    keys,
+    protocol,
+    raw_sql,
+    rows,
+    stores,
+    tags,
+    transactions,
+    writes,
+)
 
 __all__ = ["MUTANTS", "Mutant"]
 
@@ -17,6 +29,7 @@ MUTANTS: list[Mutant] = [
     *clauses.MUTANTS,
     *keys.MUTANTS,
     *rows.MUTANTS,
+    *direct.MUTANTS,
     *functions.MUTANTS,
 ]
 """In the order of their running."""
