@@ -371,6 +371,7 @@ def test_managers_of_their_own(manager: Callable[[], Any]) -> None:
     """Whatever a manager or its queryset class do on the way is done."""
     with declared(Keyed, own=manager(), meta={"default_manager_name": "own"}) as model:
         for key in (1, 2, 3, 99):
+            told(lambda key=key: Keyed.objects.get(pk=key))  # type: ignore[misc]  # the entry is there
             same_as_plain(lambda key=key: model.own.get(pk=key))  # type: ignore[misc]
             same_as_plain(lambda key=key: model.own.all().get(pk=key))  # type: ignore[misc]
             same_as_plain(lambda key=key: model.own.using("default").get(id=key))  # type: ignore[misc]
@@ -383,6 +384,7 @@ def test_base_managers_of_their_own(manager: Callable[[], Any]) -> None:
     named = {"base_manager_name": "own"}
     with declared(Keyed, own=manager(), meta=named) as model, declared_pointing_to(model) as pointing:
         for key in (1, 2, 99):
+            told(lambda key=key: Keyed.objects.get(pk=key))  # type: ignore[misc]
             same_as_plain(lambda key=key: pointing(amount_id=key).amount)  # type: ignore[misc]
 
 
@@ -445,6 +447,7 @@ def test_rows_among_the_related_ones() -> None:
 def test_querysets_of_which_something_is_said(said: str) -> None:
     """What was said of the queryset counts."""
     for key in (1, 2, 99):
+        told(lambda key=key: Keyed.objects.get(pk=key))  # type: ignore[misc]
         same_as_plain(lambda key=key: eval(said).get(pk=key))  # type: ignore[misc]
 
 
@@ -485,6 +488,7 @@ def test_descriptor_of_somebody_else() -> None:
     with declared(Keyed) as model:
         model.above = Descriptor(Keyed._meta.get_field("above"))
         for key in (1, 2):
+            told(lambda key=key: Keyed.objects.get(pk=key))  # type: ignore[misc]
             same_as_plain(lambda key=key: model(above_id=key).above)  # type: ignore[misc]
 
 

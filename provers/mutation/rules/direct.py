@@ -17,13 +17,6 @@ CLASSES = f"{HYDRATION}::test_classes_of_their_own"
 MUTANTS = [
     # Which arguments
     Mutant(
-        rule="a value is its own name only if it is of the very class",
-        file="direct.py",
-        old="        if type(value) is not self.kind:\n            return None\n",
-        new="",
-        tests=VALUES,
-    ),
-    Mutant(
         rule="a name that ends in underscores is no field",
         file="direct.py",
         old="    if follows and not (",
@@ -36,13 +29,6 @@ MUTANTS = [
         old="    if follows and not (field.is_relation and field.target_field.name == beyond):\n        return None\n",
         new="",
         tests=VALUES,
-    ),
-    Mutant(
-        rule="only a unique field names a row",
-        file="direct.py",
-        old='    if not getattr(field, "concrete", False) or not field.unique:',
-        new='    if not getattr(field, "concrete", False):',
-        tests=f"{DIRECT}::test_costs {DIRECT}::test_many_ways_share_one_entry {VALUES}",
     ),
     # Who stands between
     Mutant(
@@ -169,7 +155,8 @@ MUTANTS = [
     *(
         Mutant(rule=rule, file="queries/hydration.py", old=old, new="", tests=CLASSES)
         for rule, old in {
-            "a metaclass is called": "        type(model).__call__ is ModelBase.__call__ is type.__call__\n        and ",
+            "a metaclass is called": "        type(model).__call__ is ModelBase.__call__"
+            " is type.__call__\n        and ",
             "a class's own __new__ is called": "        and model.__new__ is object.__new__\n",
             "a class's own __setattr__ is called": "        and model.__setattr__ is object.__setattr__\n",
             "a class's own __getattribute__ is called": "        and "
