@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from typing import Any
 
-
 CONTENDER = os.environ["BENCHMARK_CONTENDER"]
 REDIS_DATABASE = int(os.environ["BENCHMARK_REDIS_DATABASE"])
 LOCATION = f"{os.environ['BENCHMARK_REDIS']}/{REDIS_DATABASE}"

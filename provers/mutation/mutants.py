@@ -5,6 +5,7 @@ from __future__ import annotations
 from provers.mutation.mutant import Mutant
 from provers.mutation.rules import (
     clauses,
+    direct,
     functions,
     keys,
     near,
@@ -30,6 +31,7 @@ MUTANTS: list[Mutant] = [
     *clauses.MUTANTS,
     *keys.MUTANTS,
     *rows.MUTANTS,
+    *direct.MUTANTS,
     *functions.MUTANTS,
 ]
 """In the order of their running."""
