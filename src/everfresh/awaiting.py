@@ -1,4 +1,7 @@
-"""Async twins that answer at once where this process holds the answer, without a way to another thread and back."""
+"""Async twins that answer on the event loop, without a way to another thread and back.
+
+At once where this process holds the answer, and after a look at the store where one can be waited for.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,9 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from everfresh.peeking import NotHeld, peek
+from everfresh.peeking import NotHeld, answered
 from everfresh.policies import policy_of, wanted_policy
+from everfresh.stores import current_store
 from everfresh.typing import Operation
 
 __all__ = ["OPERATIONS", "iterate", "twin"]
@@ -35,7 +39,7 @@ def twin(original: Callable[..., Any], name: str, operation: Operation) -> Calla
     async def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         if getattr(type(self), name) is getattr(QuerySet, name) and _may_be_held(self, operation):
             try:
-                return peek(partial(getattr(self, name), *args, **kwargs))
+                return await answered(partial(getattr(self, name), *args, **kwargs))
             except NotHeld:
                 pass
         return await original(self, *args, **kwargs)
@@ -49,7 +53,7 @@ def iterate(original: Callable[[Any], AsyncIterator[Any]], queryset: Any) -> Asy
     async def items() -> AsyncIterator[Any]:
         if type(queryset)._fetch_all is QuerySet._fetch_all and _may_be_held(queryset, "fetch"):
             try:
-                peek(queryset._fetch_all)
+                await answered(queryset._fetch_all)
             except NotHeld:
                 pass
             else:
@@ -67,4 +71,4 @@ def _may_be_held(queryset: QuerySet[Any], operation: Operation) -> bool:
     if policy_of(queryset).action is not None:
         return False
     policy = wanted_policy(queryset, operation)
-    return policy is not None and bool(policy.near)
+    return policy is not None and (bool(policy.near) or current_store().may_await())

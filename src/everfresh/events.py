@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum
 
-__all__ = ["Invalidated", "Outcome", "Read", "Verified", "emit", "is_heard", "listening"]
+__all__ = ["Invalidated", "Outcome", "Read", "Verified", "emit", "is_heard", "listening", "withheld"]
 
 
 class Outcome(Enum):
@@ -74,6 +75,8 @@ Event = Read | Invalidated | Verified
 
 _listeners: list[Callable[[Event], None]] = []
 
+_withheld: ContextVar[list[Event] | None] = ContextVar("everfresh_withheld", default=None)
+
 
 def is_heard() -> bool:
     """Does anybody listen? Where to make an event takes time, ask before."""
@@ -82,6 +85,12 @@ def is_heard() -> bool:
 
 def emit(event: Event) -> None:
     """Tell every listener."""
+    if not _listeners:
+        return
+    later = _withheld.get()
+    if later is not None:
+        later.append(event)
+        return
     for listener in _listeners:
         listener(event)
 
@@ -94,3 +103,13 @@ def listening(listener: Callable[[Event], None]) -> Iterator[None]:
         yield
     finally:
         _listeners.remove(listener)
+
+
+@contextmanager
+def withheld(later: list[Event]) -> Iterator[None]:
+    """Put what happens in the block into *later*, and tell nobody: it may not come to anything."""
+    token = _withheld.set(later)
+    try:
+        yield
+    finally:
+        _withheld.reset(token)

@@ -1,44 +1,117 @@
-"""Answers without waiting: what a coroutine may be told on its event loop, where nothing may block.
+"""Answers without a thread: what a coroutine may be told on its event loop, where nothing may block.
 
-The same code reads for both worlds. While it only *peeks*, it takes what this process holds itself, and where that is
-not enough it says so instead of asking the store or the database; then it is called again, where it may ask.
+The same code reads for both worlds. While it only *peeks*, it takes what this process holds itself and what it was
+*handed*, and where that is not enough it says what one look at the store it lacks. A coroutine can wait for that
+without blocking: it hands it over, and the read begins again. What no look gives is left to a thread, where one may
+ask for everything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from django.core.exceptions import SynchronousOnlyOperation
 
-__all__ = ["NotHeld", "is_peeking", "peek"]
+from everfresh.events import Event, emit, is_heard, withheld
+from everfresh.stores import Snapshots, current_store
+
+__all__ = ["NotHeld", "answered", "handed", "is_peeking", "peek"]
 
 T = TypeVar("T")
 
-_peeking: ContextVar[bool] = ContextVar("everfresh_peeking", default=False)
+MOST_LOOKS = 8
+"""Of one read: a list with what it prefetches needs several. One that needs more is nothing to begin anew each time."""
+
+
+class Asked(NamedTuple):
+    """One look at the store."""
+
+    keys: tuple[str, ...]
+    names: tuple[str, ...]
+    """Of tags."""
+
+
+_Handed = dict[Asked, Snapshots]
+
+_peeking: ContextVar[_Handed | None] = ContextVar("everfresh_peeking", default=None)
 
 
 class NotHeld(BaseException):
     """This process does not hold the answer. No error, so nobody who catches those is to keep it."""
 
+    def __init__(self, asked: Asked | None = None) -> None:
+        self.asked = asked
+        """The look at the store that would bring the read further; ``None``: none would."""
+
 
 def is_peeking() -> bool:
-    """Is only wanted what this process holds itself?"""
-    return _peeking.get()
+    """Is only wanted what is here already?"""
+    return _peeking.get() is not None
 
 
-def peek(read: Callable[[], T]) -> T:
-    """What *read* gives without waiting.
+def handed(keys: Sequence[str], names: Sequence[str]) -> Snapshots:
+    """What the store said of *keys* and *names* since this read began.
+
+    Raises:
+        NotHeld: where it was not asked yet, with that look.
+    """
+    asked = Asked(tuple(keys), tuple(names))
+    known = _peeking.get()
+    if known is None or asked not in known:
+        raise NotHeld(asked)
+    return known[asked]
+
+
+def peek(read: Callable[[], T], known: _Handed | None = None) -> T:
+    """What *read* gives without waiting, by what this process holds and what is *known* of the store.
 
     Raises:
         NotHeld: where it would have to wait.
     """
-    token = _peeking.set(True)
+    token = _peeking.set({} if known is None else known)
     try:
-        return read()
+        return _told(read) if is_heard() else read()
     except SynchronousOnlyOperation:
         # A query that nobody caches. Django stops it here, as it should.
         raise NotHeld from None
     finally:
         _peeking.reset(token)
+
+
+def _told(read: Callable[[], T]) -> T:
+    """What *read* gives, and tell of it if it came to an end: one that begins anew is one read."""
+    later: list[Event] = []
+    try:
+        with withheld(later):
+            return read()
+    except (NotHeld, SynchronousOnlyOperation):
+        later.clear()
+        raise
+    finally:
+        for event in later:
+            emit(event)
+
+
+async def answered(read: Callable[[], T]) -> T:
+    """What *read* gives without a thread, by as many looks at the store as it takes.
+
+    What is handed over is as good as what a thread would have read: it was asked for during this very call.
+
+    Raises:
+        NotHeld: where looks at the store are not enough, or none can be had on this loop.
+    """
+    known: _Handed = {}
+    for _ in range(MOST_LOOKS):
+        try:
+            return peek(read, known)
+        except NotHeld as lacking:
+            if lacking.asked is None:
+                raise
+            asked = lacking.asked
+        seen = await current_store().aread_many(*asked)
+        if seen is None:
+            raise NotHeld
+        known[asked] = seen
+    return peek(read, known)

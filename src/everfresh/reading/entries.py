@@ -21,7 +21,19 @@ from everfresh.signals import stale_answer
 from everfresh.stores import NO_KEY, Store, current_store
 from everfresh.tags import Table
 
-__all__ = ["Answer", "Body", "Wanted", "note", "note_hit", "pack", "reason_not_to_store", "settled", "valid", "verify"]
+__all__ = [
+    "Answer",
+    "Body",
+    "Wanted",
+    "note",
+    "note_hit",
+    "note_peeked",
+    "pack",
+    "reason_not_to_store",
+    "settled",
+    "valid",
+    "verify",
+]
 
 T = TypeVar("T")
 
@@ -105,6 +117,17 @@ def note_hit(store: Store, wanted: Wanted, versions: tuple[bytes | None, ...]) -
     """Tell whoever records of an answer that was valid under these *versions*."""
     if None in versions and current_recording() is not None:
         versions = settled(store, wanted.names, versions, wanted.clauses.stale)
+    note(wanted, versions)
+
+
+def note_peeked(wanted: Wanted, versions: tuple[bytes | None, ...]) -> None:
+    """As `note_hit`, for who must not wait.
+
+    Raises:
+        NotHeld: where it takes the store to tell.
+    """
+    if None in versions and current_recording() is not None:
+        raise NotHeld
     note(wanted, versions)
 
 

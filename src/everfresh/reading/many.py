@@ -10,8 +10,18 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from everfresh import codec
 from everfresh.conf import settings
 from everfresh.journal import is_in_transaction, journal_of
-from everfresh.peeking import NotHeld, is_peeking
-from everfresh.reading.entries import Body, Wanted, note, note_hit, pack, reason_not_to_store, valid, verify
+from everfresh.peeking import NotHeld, handed, is_peeking
+from everfresh.reading.entries import (
+    Body,
+    Wanted,
+    note,
+    note_hit,
+    note_peeked,
+    pack,
+    reason_not_to_store,
+    valid,
+    verify,
+)
 from everfresh.recording import computing, current_recording
 from everfresh.stores import NO_KEY, Snapshots, Store, current_store
 
@@ -77,9 +87,12 @@ class Moment:
         return self._store.read_many(keys, names, near=near, own=own)
 
     def _peeked(self, wanted: Sequence[Wanted], names: list[str]) -> Snapshots:
-        if not all(each.near for each in wanted) or settings().verify:
+        if settings().verify:
             raise NotHeld
-        seen = current_store().peek_many([each.key for each in wanted], names)
+        keys = [each.key for each in wanted]
+        if not all(each.near for each in wanted):
+            return handed(keys, names)
+        seen = current_store().peek_many(keys, names)
         if seen is None:
             raise NotHeld
         return seen
@@ -98,7 +111,10 @@ class Moment:
             self._known.append((wanted, versions))
             if wanted.is_to_be_verified:
                 verify(self._store, wanted, versions, value, lambda: compute([at])[0], body)
-            note_hit(self._store, wanted, versions)
+            if self._is_peeking:
+                note_peeked(wanted, versions)
+            else:
+                note_hit(self._store, wanted, versions)
         return value
 
     def fill(self, wanted: Sequence[Wanted], body: Body[T], compute: Callable[[], Sequence[T]]) -> Sequence[T]:

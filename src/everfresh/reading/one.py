@@ -13,8 +13,19 @@ from everfresh import ages, codec
 from everfresh.conf import settings
 from everfresh.events import Outcome
 from everfresh.journal import Journal, is_in_transaction, journal_of
-from everfresh.peeking import NotHeld, is_peeking
-from everfresh.reading.entries import Answer, Body, Wanted, note, note_hit, pack, reason_not_to_store, valid, verify
+from everfresh.peeking import NotHeld, handed, is_peeking
+from everfresh.reading.entries import (
+    Answer,
+    Body,
+    Wanted,
+    note,
+    note_hit,
+    note_peeked,
+    pack,
+    reason_not_to_store,
+    valid,
+    verify,
+)
 from everfresh.recording import computing, current_recording
 from everfresh.stores import NOT_DECODED, Snapshot, Store, current_store
 
@@ -55,21 +66,35 @@ def read(
 
 
 def _peeked(wanted: Wanted, alias: str, body: Body[T], *, fresh: bool) -> Answer[T]:
-    """The answer of a copy in this process, where that is all there is to it.
+    """The answer of a copy in this process, or of what the reader was handed, where that is all there is to it.
 
     Raises:
         NotHeld: where it is not.
     """
-    if fresh or not wanted.near or settings().verify or is_in_transaction(alias):
+    # Also with what was handed over: a transaction may have begun while that was waited for.
+    if fresh or settings().verify or is_in_transaction(alias):
         raise NotHeld
-    snapshot = current_store().peek(wanted.key, wanted.names)
-    if snapshot is None or snapshot.entry is None:
+    snapshot = _copy(wanted) if wanted.near else _handed(wanted)
+    if snapshot.entry is None:
         raise NotHeld
     value = _value(wanted, snapshot, snapshot.entry, body)
     if isinstance(value, codec.Miss):
         raise NotHeld
-    note(wanted, snapshot.versions)
+    note_peeked(wanted, snapshot.versions)
     return Answer(value, Outcome.HIT)
+
+
+def _copy(wanted: Wanted) -> Snapshot:
+    copy = current_store().peek(wanted.key, wanted.names)
+    if copy is None:
+        # Not handed over: it is the look of a thread that leaves a copy.
+        raise NotHeld
+    return copy
+
+
+def _handed(wanted: Wanted) -> Snapshot:
+    seen = handed([wanted.key], wanted.names)
+    return Snapshot(entry=seen.entries[0], versions=seen.versions)
 
 
 def _value(wanted: Wanted, snapshot: Snapshot, entry: bytes, body: Body[T]) -> T | codec.Miss:

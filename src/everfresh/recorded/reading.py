@@ -30,7 +30,7 @@ from everfresh.recorded.computations import (
 from everfresh.recorded.flights import Landing, board, is_ours, land
 from everfresh.recorded.reasons import reason_not_to_store, reason_to_bypass
 from everfresh.recorded.steps import Awaiting, Blocking, Steps, run
-from everfresh.recorded.stored import Stored, held, longest, look, pack_body, store
+from everfresh.recorded.stored import Stored, awaited, held, longest, look, pack_body, store
 from everfresh.recording import Dependencies, Recording, current_recording, recording
 from everfresh.stores import NO_KEY, Fill, current_store
 from everfresh.switches import is_disabled
@@ -72,8 +72,8 @@ async def aread_recorded(
     computation: Computation, compute: Callable[[], Awaitable[T]], *, fresh: bool = False, lease: bytes | None = None
 ) -> Answer[T]:
     """See `read_recorded`; *compute* is awaited."""
-    held = None if fresh or not computation.is_near else _held(computation)
-    answer = held or await _Reading(computation, Awaiting(compute), lease).answer(fresh=fresh)
+    answer = None if fresh else await _answered(computation)
+    answer = answer or await _Reading(computation, Awaiting(compute), lease).answer(fresh=fresh)
     emit(Read(answer.outcome, answer.reason, computation.label))
     return answer
 
@@ -364,12 +364,16 @@ class _Reading:
         return reason or store(self.key, self.computation, recorded, seconds, body, lease)
 
 
-def _held(computation: Computation) -> Answer[Any] | None:
-    """The result of which this process holds a copy, if there is nothing else to it: for who must not wait."""
+async def _answered(computation: Computation) -> Answer[Any] | None:
+    """The result without a thread: of a copy in this process, or by a look at the store, if there is no more to it."""
     if not settings().enabled or is_disabled() or computation.unsuited is not None or is_in_transaction():
         return None
-    stored = held(f"{computation.key}{databases()}")
-    if stored is None or not stored.is_current(computation) or ages.is_due(stored.expires, stored.seconds):
+    key = f"{computation.key}{databases()}"
+    stored = held(key) if computation.is_near else await awaited(key)
+    # While that was waited for, a transaction may have begun.
+    if stored is None or not stored.is_noted_at_once or is_in_transaction():
+        return None
+    if not stored.is_current(computation) or ages.is_due(stored.expires, stored.seconds):
         return None
     stored.note(computation)
     return Answer(stored.value, Outcome.HIT)

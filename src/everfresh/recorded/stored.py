@@ -19,7 +19,17 @@ from everfresh.recording import Dependencies, Recording, current_recording
 from everfresh.stores import NO_KEY, current_store
 from everfresh.stores.base import LIFETIME_SECONDS
 
-__all__ = ["Stored", "count_current", "current_dependencies", "held", "longest", "look", "pack_body", "store"]
+__all__ = [
+    "Stored",
+    "awaited",
+    "count_current",
+    "current_dependencies",
+    "held",
+    "longest",
+    "look",
+    "pack_body",
+    "store",
+]
 
 _names: Bounded[str, tuple[str, ...]] = Bounded(4_096)
 """The tags of the entries seen last, by key: without them a hit costs a second look at the store."""
@@ -53,6 +63,11 @@ class Stored:
             return False
         return ages.may_still_serve(key, self.was, self.expires, computation.grace, is_valid=self.is_valid)
 
+    @property
+    def is_noted_at_once(self) -> bool:
+        """Does it take nobody else to tell whoever records?"""
+        return None not in self.versions or current_recording() is None
+
     def note(self, computation: Computation) -> None:
         """Tell whoever records what is read."""
         if (outer := current_recording()) is not None:
@@ -67,12 +82,24 @@ def held(key: str) -> Stored | None:
     """What is stored under *key*, if this process holds a copy; without waiting for anybody."""
     names = _names.get(key)
     copy = None if names is None else current_store().peek(key, names)
-    if names is None or copy is None or copy.entry is None:
-        return None
-    unpacked = codec.unpack_computed(copy.entry)
+    return None if names is None or copy is None else _known(key, names, copy.entry, copy.versions)
+
+
+async def awaited(key: str) -> Stored | None:
+    """What is stored under *key*, by one look at the store that is waited for on the running loop.
+
+    ``None`` also where that is not enough, or cannot be.
+    """
+    names = _names.get(key)
+    seen = None if names is None else await current_store().aread_many([key], names)
+    return None if names is None or seen is None else _known(key, names, seen.entries[0], seen.versions)
+
+
+def _known(key: str, names: tuple[str, ...], entry: bytes | None, versions: tuple[bytes | None, ...]) -> Stored | None:
+    unpacked = None if entry is None else codec.unpack_computed(entry)
     if unpacked is None or unpacked[0].names != names:
         return None
-    return _stored(key, *unpacked, dict(zip(names, copy.versions, strict=True)))
+    return _stored(key, *unpacked, dict(zip(names, versions, strict=True)))
 
 
 def look(keys: Sequence[str], *, near: bool = False) -> list[Stored | None]:

@@ -21,7 +21,7 @@ from everfresh.exceptions import InvalidationNotSent, StoreUnreachable
 from everfresh.stores.base import Fill, Snapshot, Snapshots, Store, with_held
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 __all__ = ["GuardedStore"]
 
@@ -50,6 +50,8 @@ class GuardedStore:
         # Others are not asked for what they do not have: one that is not ours need not know the word.
         self._keeps_copies = hasattr(store, "peek")
         self._peek: Callable[[str, Sequence[str]], Snapshot | None] = getattr(store, "peek", _hold_nothing)
+        self._may_await: Callable[[], bool] = getattr(store, "may_await", _never)
+        self._aread_many: Callable[..., Awaitable[Snapshots | None]] | None = getattr(store, "aread_many", None)
         self._pause = pause_seconds
         self._failing = False
         self._refusing = False
@@ -83,16 +85,35 @@ class GuardedStore:
         While anything is wrong (the store does not answer, a tag is in debt) nothing is held. A debt that is made in
         between is of a commit that this look came before.
         """
-        if self._failing or self._kept or self._unsent or self._under_way:
+        if self._is_in_doubt():
             return None
         return self._peek(key, tags)
 
     def peek_many(self, keys: Sequence[str], tags: Sequence[str]) -> Snapshots | None:
         """What this process itself holds of *keys* and *tags*, if all of it held at one moment; as :meth:`peek`."""
-        if self._failing or self._kept or self._unsent or self._under_way or not self._keeps_copies:
+        if self._is_in_doubt() or not self._keeps_copies:
             return None
         held: Snapshots | None = self.store.peek_many(keys, tags)  # type: ignore[attr-defined]
         return held
+
+    def may_await(self) -> bool:
+        """Can a coroutine look at the store on its loop? Not while anything is wrong: a thread has to put it right."""
+        return not self._is_in_doubt() and self._may_await()
+
+    async def aread_many(self, keys: Sequence[str], tags: Sequence[str]) -> Snapshots | None:
+        """As :meth:`read_many`, waiting on the running loop; ``None`` where a thread has to ask."""
+        if self._is_in_doubt() or self._aread_many is None:
+            return None
+        try:
+            seen = await self._aread_many(keys, tags)
+        except Exception as error:  # noqa: BLE001 - see the class
+            self._failed(error)
+            return None
+        # A debt that was made while we asked is of a commit that we may have missed.
+        return None if self._is_in_doubt() else seen
+
+    def _is_in_doubt(self) -> bool:
+        return bool(self._failing or self._kept or self._unsent or self._under_way)
 
     def read(self, key: str, tags: Sequence[str], *, near: bool = False) -> Snapshot:
         """Look at the entry of *key* and the versions of *tags*; nothing is known while the store is down."""
@@ -403,6 +424,11 @@ class GuardedStore:
         self._kept, self._under_way = {}, {}
         if (after_fork := getattr(self.store, "after_fork", None)) is not None:
             after_fork()
+
+
+def _never() -> bool:
+    """The ``may_await`` of a store whose answers only a thread can wait for."""
+    return False
 
 
 def _hold_nothing(key: str, tags: Sequence[str]) -> None:

@@ -159,6 +159,14 @@ class NearStore:
                 entries[at] = entry
         return Snapshots(entries=tuple(entries), versions=versions)
 
+    def may_await(self) -> bool:
+        """Can coroutines of the running loop look at the server without a thread?"""
+        return self.store.may_await()
+
+    async def aread_many(self, keys: Sequence[str], tags: Sequence[str]) -> Snapshots | None:
+        """Look at the server, waiting on the running loop, and leave no copies."""
+        return await self.store.aread_many(keys, tags)
+
     def peek_many(self, keys: Sequence[str], tags: Sequence[str]) -> Snapshots | None:
         """The copies of what the server says of *keys* and *tags*, if there are all, and all held at one moment."""
         entries, moment = self._held(keys)
@@ -260,6 +268,7 @@ class NearStore:
     def after_fork(self) -> None:
         """In a forked child: the connection is the parent's, and so is what comes on it."""
         self._start()
+        self.store.after_fork()
 
     # What the server said, and when it did
 

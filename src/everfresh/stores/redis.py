@@ -23,6 +23,7 @@ from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
 from redis.retry import Retry
 
 from everfresh.stores.base import LIFETIME_SECONDS, VERSION_BYTES, Fill, Snapshot, Snapshots, new_versions
+from everfresh.stores.lines import Lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -90,6 +91,7 @@ class RedisStore:
         # come to a socket before it comes to the connection that would close it: redis-py makes cycles of its own.
         pool.connection_kwargs["redis_connect_func"] = partial(type(self)._meet, weakref.proxy(self))
         weakref.finalize(self, _disconnect, pool)
+        self._lines = Lines(partial(_connected, pool))
         self._is_closed = False
 
     @property
@@ -132,10 +134,20 @@ class RedisStore:
         """Look at the entries of *keys* and the versions of *tags* by one ``MGET``."""
         if not keys and not tags:
             return Snapshots(entries=(), versions=())
-        [found] = self._ask(
-            lambda at: [("MGET", *[f"{at}e{{{key}}}" for key in keys], *[f"{at}t{{{tag}}}" for tag in tags])],
-        )
-        return Snapshots(entries=tuple(found[: len(keys)]), versions=tuple(map(_version, found[len(keys) :])))
+        [found] = self._ask(lambda at: [("MGET", *_looked_at(at, keys, tags))])
+        return _snapshots(found, len(keys))
+
+    def may_await(self) -> bool:
+        """Can coroutines of the running loop look without a thread? Those of one that asks often can, in the end."""
+        return self._lines.line(self._incarnation) is not None
+
+    async def aread_many(self, keys: Sequence[str], tags: Sequence[str]) -> Snapshots | None:
+        """As :meth:`read_many`, waiting on the running loop; ``None`` where that cannot be."""
+        line = self._lines.line(self._incarnation)
+        if line is None:
+            return None
+        found = await line.mget(_looked_at(self.beginning(line.incarnation), keys, tags))
+        return _snapshots(found, len(keys))
 
     def look(self, keys: Sequence[str], tags: Sequence[str]) -> Look:
         """As :meth:`read_many`, and what copies of it need: still one round trip."""
@@ -143,9 +155,8 @@ class RedisStore:
 
         def commands(at: str) -> list[Command]:
             incarnations.append(at[len(self._prefix) : -1])
-            entries = [f"{at}e{{{key}}}" for key in keys]
-            looks: list[Command] = [("MGET", *entries, *[f"{at}t{{{tag}}}" for tag in tags])]
-            if entries:
+            looks: list[Command] = [("MGET", *_looked_at(at, keys, tags))]
+            if entries := _looked_at(at, keys, ()):
                 looks.append(("PTTL", *entries) if len(entries) == 1 else LIFETIMES.call(entries))
             return looks
 
@@ -250,7 +261,12 @@ class RedisStore:
     def close(self) -> None:
         """Close the connections that are idle, and each of the others as soon as it is."""
         self._is_closed = True
+        self._lines.close()
         _disconnect(self._pool)
+
+    def after_fork(self) -> None:
+        """In a forked child: redis-py sees by itself that its connections are the parent's."""
+        self._lines.forget()
 
     def _ask(self, commands: Callable[[str], list[Command]]) -> list[Any]:
         """The answers to *commands*, which are built for the beginning of this server's keys, in one round trip.
@@ -318,6 +334,13 @@ def connection_options(timeout_seconds: float) -> dict[str, Any]:
     }
 
 
+def _connected(pool: ConnectionPool) -> Any:
+    """A connection of its own to where *pool* leads, which has met the server."""
+    connection: Any = pool.connection_class(**pool.connection_kwargs)
+    connection.connect()
+    return connection
+
+
 def _disconnect(pool: Any) -> None:
     """Close the idle connections of *pool*, and those to the sentinels that it asks who the primary is."""
     pool.disconnect(inuse_connections=False)
@@ -343,6 +366,14 @@ def _scan(index: str, cursor: bytes | int, at: str) -> list[Command]:
 
 def _incarnation(connection: Any) -> str:
     return str(getattr(connection, "everfresh_incarnation", ""))
+
+
+def _looked_at(at: str, keys: Sequence[str], tags: Sequence[str]) -> list[str]:
+    return [*[f"{at}e{{{key}}}" for key in keys], *[f"{at}t{{{tag}}}" for tag in tags]]
+
+
+def _snapshots(found: list[Any], keys: int) -> Snapshots:
+    return Snapshots(entries=tuple(found[:keys]), versions=tuple(map(_version, found[keys:])))
 
 
 def _records(at: str, tags: Sequence[str]) -> list[str]:
