@@ -71,4 +71,8 @@ def _may_be_held(queryset: QuerySet[Any], operation: Operation) -> bool:
     if policy_of(queryset).action is not None:
         return False
     policy = wanted_policy(queryset, operation)
-    return policy is not None and (bool(policy.near) or current_store().may_await())
+    if policy is None or policy.near:
+        return policy is not None
+    # What is prefetched would be built anew after each look, which takes longer than the way to a thread.
+    prefetches = operation in ("fetch", "get") and getattr(queryset, "_prefetch_related_lookups", ())
+    return not prefetches and current_store().may_await()

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from django.core.exceptions import SynchronousOnlyOperation
 
 from everfresh.events import Event, emit, is_heard, withheld
 from everfresh.stores import Snapshots, current_store
 
-__all__ = ["NotHeld", "answered", "handed", "is_peeking", "peek"]
+__all__ = ["NotHeld", "answered", "handed", "is_peeking", "once", "peek"]
 
 T = TypeVar("T")
 
@@ -33,9 +33,16 @@ class Asked(NamedTuple):
     """Of tags."""
 
 
-_Handed = dict[Asked, Snapshots]
+class _Known:
+    """What a read has in hand, each time it begins."""
 
-_peeking: ContextVar[_Handed | None] = ContextVar("everfresh_peeking", default=None)
+    def __init__(self) -> None:
+        self.seen: dict[Asked, Snapshots] = {}
+        self.found: dict[tuple[int, str], tuple[object, Any]] = {}
+        """By whose it is and what; with the owner, so that no other object gets its number."""
+
+
+_peeking: ContextVar[_Known | None] = ContextVar("everfresh_peeking", default=None)
 
 
 class NotHeld(BaseException):
@@ -59,18 +66,30 @@ def handed(keys: Sequence[str], names: Sequence[str]) -> Snapshots:
     """
     asked = Asked(tuple(keys), tuple(names))
     known = _peeking.get()
-    if known is None or asked not in known:
+    if known is None or asked not in known.seen:
         raise NotHeld(asked)
-    return known[asked]
+    return known.seen[asked]
 
 
-def peek(read: Callable[[], T], known: _Handed | None = None) -> T:
+def once(owner: object, name: str, find: Callable[[], T]) -> T:
+    """What *find* gives: what it gave before, where that was for the same *owner* and *name* and this very read."""
+    known = _peeking.get()
+    if known is None:
+        return find()
+    place = id(owner), name
+    if place not in known.found:
+        known.found[place] = owner, find()
+    found: T = known.found[place][1]
+    return found
+
+
+def peek(read: Callable[[], T], known: _Known | None = None) -> T:
     """What *read* gives without waiting, by what this process holds and what is *known* of the store.
 
     Raises:
         NotHeld: where it would have to wait.
     """
-    token = _peeking.set({} if known is None else known)
+    token = _peeking.set(known or _Known())
     try:
         return _told(read) if is_heard() else read()
     except SynchronousOnlyOperation:
@@ -102,7 +121,7 @@ async def answered(read: Callable[[], T]) -> T:
     Raises:
         NotHeld: where looks at the store are not enough, or none can be had on this loop.
     """
-    known: _Handed = {}
+    known = _Known()
     for _ in range(MOST_LOOKS):
         try:
             return peek(read, known)
@@ -113,5 +132,5 @@ async def answered(read: Callable[[], T]) -> T:
         seen = await current_store().aread_many(*asked)
         if seen is None:
             raise NotHeld
-        known[asked] = seen
+        known.seen[asked] = seen
     return peek(read, known)

@@ -20,7 +20,7 @@ from everfresh.clauses import Clauses
 from everfresh.conf import settings
 from everfresh.events import Outcome, Read, emit
 from everfresh.exceptions import Uncacheable
-from everfresh.peeking import NotHeld, is_peeking
+from everfresh.peeking import NotHeld, is_peeking, once
 from everfresh.policies import Policy, policy_of, wanted_policy, with_rule
 from everfresh.queries.bodies import ROWS, VALUE
 from everfresh.queries.plan import Plan, plan
@@ -149,6 +149,8 @@ def _planned(
     """How the read path answers it, or ``None`` when the answer has to come from the database alone."""
     label = queryset.model._meta.label
     try:
+        if expressions is None:
+            return once(queryset, f"{form} {queryset.db}", lambda: _plan(queryset, policy, form))
         return _plan(queryset, policy, form, expressions)
     except Uncacheable as refusal:
         _refuse_to_wait()
@@ -185,8 +187,12 @@ def _plan(
 
 def _pointing(queryset: QuerySet[Any], policy: Policy) -> Pointing | None:
     """How it is put together from rows, or ``None`` when it has an entry like any other, or none at all."""
-    try:
+
+    def find() -> Pointing:
         return Pointing.of(queryset, policy.timeout, policy.watch, policy.terms, near=bool(policy.near))
+
+    try:
+        return once(queryset, f"pointing {queryset.db}", find)
     except Uncacheable:
         return None
     except Exception:
