@@ -74,5 +74,5 @@ def _may_be_held(queryset: QuerySet[Any], operation: Operation) -> bool:
     if policy is None or policy.near:
         return policy is not None
     # What is prefetched would be built anew after each look, which takes longer than the way to a thread.
-    prefetches = operation in ("fetch", "get") and getattr(queryset, "_prefetch_related_lookups", ())
+    prefetches = operation in ("fetch", "get") and getattr(queryset, "_prefetch_related_lookups", None)
     return not prefetches and current_store().may_await()

@@ -148,15 +148,15 @@ MUTANTS = [
     Mutant(
         rule="while a tag is in debt no copy is looked at",
         file="stores/guard.py",
-        old="        if self._failing or self._kept or self._unsent or self._under_way:\n            return None",
-        new="        if self._failing:\n            return None",
+        old="return bool(self._failing or self._kept or self._unsent or self._under_way)",
+        new="return bool(self._failing)",
         tests=NEAR,
     ),
     Mutant(
         rule="while the store does not answer no copy is looked at",
         file="stores/guard.py",
-        old="        if self._failing or self._kept or self._unsent or self._under_way:\n            return None",
-        new="        if self._kept or self._unsent or self._under_way:\n            return None",
+        old="return bool(self._failing or self._kept or self._unsent or self._under_way)",
+        new="return bool(self._kept or self._unsent or self._under_way)",
         tests=NEAR,
     ),
     Mutant(
