@@ -11,7 +11,17 @@ from everfresh import codec
 from everfresh.conf import settings
 from everfresh.journal import is_in_transaction, journal_of
 from everfresh.peeking import NotHeld, is_peeking
-from everfresh.reading.entries import Body, Wanted, note, note_hit, pack, reason_not_to_store, valid, verify
+from everfresh.reading.entries import (
+    Body,
+    Wanted,
+    note,
+    note_hit,
+    pack,
+    reason_not_to_store,
+    renewed_hit,
+    valid,
+    verify,
+)
 from everfresh.recording import computing, current_recording
 from everfresh.stores import NO_KEY, Snapshots, Store, current_store
 
@@ -93,8 +103,11 @@ class Moment:
         at: int,
         compute: Callable[[list[int]], Sequence[T]],
     ) -> T | codec.Miss:
-        value = valid(entry, versions, wanted.clauses, body)
+        seen = valid(entry, versions, wanted.clauses, body)
+        value, has_moved = seen
         if not isinstance(value, codec.Miss):
+            if has_moved and not self._is_peeking:
+                versions = renewed_hit(self._store, wanted, entry, versions)
             self._known.append((wanted, versions))
             if wanted.is_to_be_verified:
                 verify(self._store, wanted, versions, value, lambda: compute([at])[0], body)

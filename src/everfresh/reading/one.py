@@ -14,7 +14,18 @@ from everfresh.conf import settings
 from everfresh.events import Outcome
 from everfresh.journal import Journal, is_in_transaction, journal_of
 from everfresh.peeking import NotHeld, is_peeking
-from everfresh.reading.entries import Answer, Body, Wanted, note, note_hit, pack, reason_not_to_store, valid, verify
+from everfresh.reading.entries import (
+    Answer,
+    Body,
+    Wanted,
+    note,
+    note_hit,
+    pack,
+    reason_not_to_store,
+    renewed_hit,
+    valid,
+    verify,
+)
 from everfresh.recording import computing, current_recording
 from everfresh.stores import NOT_DECODED, Snapshot, Store, current_store
 
@@ -43,11 +54,15 @@ def read(
     old = None
     snapshot = None if fresh else store.read(wanted.key, wanted.names, near=wanted.near)
     if snapshot is not None and snapshot.entry is not None:
-        value = _value(wanted, snapshot, snapshot.entry, body)
+        seen = _value(wanted, snapshot, snapshot.entry, body)
+        value, has_moved = seen
         if not isinstance(value, codec.Miss):
+            versions = snapshot.versions
+            if has_moved:
+                versions = renewed_hit(store, wanted, snapshot.entry, versions)
             if wanted.is_to_be_verified:
-                verify(store, wanted, snapshot.versions, value, compute, body)
-            note_hit(store, wanted, snapshot.versions)
+                verify(store, wanted, versions, value, compute, body)
+            note_hit(store, wanted, versions)
             return Answer(value, Outcome.HIT)
         if wanted.grace is not None:
             old = _old(wanted, wanted.grace, snapshot.entry, snapshot.versions, body)
@@ -65,14 +80,16 @@ def _peeked(wanted: Wanted, alias: str, body: Body[T], *, fresh: bool) -> Answer
     snapshot = current_store().peek(wanted.key, wanted.names)
     if snapshot is None or snapshot.entry is None:
         raise NotHeld
-    value = _value(wanted, snapshot, snapshot.entry, body)
+    seen = _value(wanted, snapshot, snapshot.entry, body)
+    value = seen[0]
     if isinstance(value, codec.Miss):
         raise NotHeld
     note(wanted, snapshot.versions)
     return Answer(value, Outcome.HIT)
 
 
-def _value(wanted: Wanted, snapshot: Snapshot, entry: bytes, body: Body[T]) -> T | codec.Miss:
+def _value(wanted: Wanted, snapshot: Snapshot, entry: bytes, body: Body[T]) -> tuple[T | codec.Miss, bool]:
+    """The answer, as `valid` gives it."""
     if wanted.grace is not None:
         return valid(entry, snapshot.versions, wanted.clauses, _ending(body))
     held = snapshot.held
@@ -81,11 +98,12 @@ def _value(wanted: Wanted, snapshot: Snapshot, entry: bytes, body: Body[T]) -> T
     # A copy is found only by its key, which says what kind of answer it is, and under the versions it was valid by.
     known: Any = held.value
     if known is not NOT_DECODED:
-        return known  # type: ignore[no-any-return]
-    value = valid(entry, snapshot.versions, wanted.clauses, body)
+        return known, False
+    seen = valid(entry, snapshot.versions, wanted.clauses, body)
+    value = seen[0]
     if not isinstance(value, codec.Miss) and body.is_frozen(value):
         held.value = value
-    return value
+    return seen
 
 
 def drop(wanted: Sequence[Wanted], connection: BaseDatabaseWrapper) -> None:

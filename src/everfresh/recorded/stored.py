@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.conf import settings as django_settings
@@ -13,13 +13,13 @@ from everfresh import ages, codec
 from everfresh.bounded import Bounded
 from everfresh.conf import settings
 from everfresh.exceptions import Unencodable
-from everfresh.reading import settled
+from everfresh.reading import renewed, settled
 from everfresh.recorded.computations import Computation
 from everfresh.recording import Dependencies, Recording, current_recording
 from everfresh.stores import NO_KEY, current_store
 from everfresh.stores.base import LIFETIME_SECONDS
 
-__all__ = ["Stored", "count_current", "current_dependencies", "held", "longest", "look", "pack_body", "store"]
+__all__ = ["Stored", "count_current", "current_dependencies", "held", "longest", "look", "pack_body", "renew", "store"]
 
 _names: Bounded[str, tuple[str, ...]] = Bounded(4_096)
 """The tags of the entries seen last, by key: without them a hit costs a second look at the store."""
@@ -90,6 +90,15 @@ def look(keys: Sequence[str], *, near: bool = False) -> list[Stored | None]:
     if unknown:
         live |= zip(unknown, store.read(NO_KEY, unknown).versions, strict=True)
     return [None if each is None else _stored(key, *each, live) for key, each in zip(keys, unpacked, strict=True)]
+
+
+def renew(key: str, stored: Stored) -> Stored:
+    """What is *stored* under *key* and valid, under later versions where tags have moved that did not end it."""
+    if not stored.is_valid or stored.was == stored.versions:
+        return stored
+    names, stale = stored.dependencies.names, stored.dependencies.stale
+    versions = renewed(current_store(), key, names, stored.was, stored.versions, stale)
+    return replace(stored, versions=versions)
 
 
 def _stored(

@@ -155,6 +155,15 @@ class GuardedStore:
         """Store *entries* by their keys for *timeout* seconds, if the store takes them."""
         self._store(lambda: self.store.fill_many(entries, timeout))
 
+    @property
+    def renews(self) -> bool:
+        """Can the guarded store change how an entry begins?"""
+        return bool(getattr(self.store, "renews", False))
+
+    def renew(self, key: str, before: bytes, after: bytes) -> None:
+        """Let the entry of *key* begin with *after*, if it begins with *before* and the store takes it."""
+        self._store(lambda: self.store.renew(key, before, after))
+
     def drop(self, keys: Sequence[str]) -> None:
         """Forget the entries of *keys*, if the store can be reached: what stays is judged by its versions."""
         self._store(lambda: self.store.drop(keys))
