@@ -203,7 +203,7 @@ MUTANTS = [
     Mutant(
         rule="a hit is stamped anew only where it is still valid",
         file="reading/entries.py",
-        old="    if None in now or stale([before is None or before != version for before, version in zip(was, now, strict=True)]):",
+        old="    if None in now or stale(moved):",
         new="    if None in now:",
         tests="tests/test_renewed.py",
         store="redis",

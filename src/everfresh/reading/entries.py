@@ -182,7 +182,7 @@ def renewed(
     live: tuple[bytes | None, ...],
     stale: Callable[[Sequence[bool]], bool],
 ) -> tuple[bytes | None, ...]:
-    """The versions of a hit of which some tag has moved without making it stale: new ones, under which it is now stored.
+    """The versions of a hit of which a tag has moved without making it stale: new ones, under which it is now stored.
 
     Else moves by different writes, none of which changed the answer, would add up until each group of a clause has
     moved. What was valid under the versions that are taken now is as good as computed under them.
@@ -198,7 +198,8 @@ def renewed(
     if not store.renews:
         return live
     now = store.begin_fill(NO_KEY, names, 0).versions
-    if None in now or stale([before is None or before != version for before, version in zip(was, now, strict=True)]):
+    moved = [before is None or before != version for before, version in zip(was, now, strict=True)]
+    if None in now or stale(moved):
         return live
     store.renew(key, codec.head(was), codec.head(now))
     return now
