@@ -24,6 +24,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 import everfresh
 from everfresh.events import Event, Outcome, Read, listening
 from everfresh.stores import Fill, GuardedStore, Snapshot, Snapshots, Store, current_store
+from everfresh.stores.base import with_held
 from everfresh.stores.django import DjangoStore
 
 __all__ = ["Actor", "Schedule", "SteppingStore", "observed", "reach", "truth"]
@@ -168,6 +169,10 @@ class SteppingStore:
     def counts_marks(self) -> bool:
         return self.inner.counts_marks
 
+    @property
+    def holds(self) -> bool:
+        return self.inner.holds
+
     def read(self, key: str, tags: Sequence[str]) -> Snapshot:
         self._enter("read", [key], tags)
         return self.inner.read(key, tags)
@@ -196,13 +201,13 @@ class SteppingStore:
         self._enter("release", [key], ())
         self.inner.release(key, lease)
 
-    def mark(self, tags: Sequence[str], writer: str, seconds: float) -> None:
-        self._enter("mark", [], tags)
-        self.inner.mark(tags, writer, seconds)
+    def mark(self, tags: Sequence[str], writer: str, seconds: float, held: Sequence[str] = ()) -> None:
+        self._enter("mark", [], [*tags, *held])
+        self.inner.mark(tags, writer, seconds, held)
 
-    def done(self, tags: Sequence[str], writer: str) -> None:
-        self._enter("done", [], tags)
-        self.inner.done(tags, writer)
+    def done(self, tags: Sequence[str], writer: str, held: Mapping[str, Sequence[str]] | None = None) -> None:
+        self._enter("done", [], with_held(tags, held))
+        self.inner.done(tags, writer, held)
 
     def _enter(self, point: str, keys: Iterable[str], tags: Sequence[str]) -> None:
         self.keys |= set(keys)
