@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 
-__all__ = ["Invalidated", "Outcome", "Read", "Verified", "emit", "is_heard", "listening"]
+__all__ = ["Invalidated", "Outcome", "Read", "Verified", "emit", "listening"]
 
 
 class Outcome(Enum):

@@ -69,7 +69,8 @@ class GuardedStore:
     @property
     def holds(self) -> bool:
         """Does a tag that was marked in the place of many get its version back in the guarded store?"""
-        return self.store.holds
+        # A store of somebody else's may not know the word.
+        return bool(getattr(self.store, "holds", False))
 
     @property
     def unsent(self) -> frozenset[str]:
