@@ -15,7 +15,7 @@ from everfresh.stores import current_store
 
 __all__ = ["Counts", "counting"]
 
-TRIPS = ("read", "read_many", "begin_fill", "fill", "fill_many", "drop", "release", "mark", "done", "enroll")
+TRIPS = ("read", "read_many", "begin_fill", "fill", "fill_many", "drop", "release", "mark", "done", "enroll", "renew")
 
 
 class Counts:

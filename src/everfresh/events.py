@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum
 
-__all__ = ["Invalidated", "Outcome", "Read", "Verified", "emit", "is_heard", "listening", "withheld"]
+__all__ = ["Invalidated", "Outcome", "Read", "Verified", "emit", "listening"]
 
 
 class Outcome(Enum):

@@ -132,12 +132,8 @@ class Journal:
         """Has this transaction written nothing that is known of?"""
         return not any(frame.tags for frame in self._frames)
 
-    @property
-    def written(self) -> list[str]:
-        """The names of all tags that this transaction has written under."""
-        return list(self._written())
-
     def _written(self) -> dict[str, str]:
+        """All tags that this transaction has written under, as frames have them."""
         if len(self._frames) == 1:
             return self._frames[0].tags
         return {name: epoch for frame in self._frames for name, epoch in frame.tags.items()}

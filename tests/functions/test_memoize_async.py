@@ -242,8 +242,8 @@ async def test_what_is_cancelled_holds_nothing_up(monkeypatch: pytest.MonkeyPatc
     looks = iter([step == "begin_fill"])
     monkeypatch.setattr("everfresh.recorded.reading._FRESH_LOOK_SECONDS", -1.0)
 
-    def slowly(self: GuardedStore, *args: Any, **kwargs: Any) -> Any:
-        found = real(self, *args, **kwargs)
+    def slowly(self: GuardedStore, *args: Any, **options: Any) -> Any:
+        found = real(self, *args, **options)
         if next(looks, True) and not asked.is_set():
             asked.set()
             proceed.wait(5)

@@ -362,6 +362,7 @@ def test_generic_relations(costs: Costs) -> None:
     book.reviews.create(stars=5)
     assert [1, 5] == read()
     Book.objects.get(pk=2).reviews.create(stars=4)
+    assert 0 == costs(read)[1]
     assert (["read_many"] * 2, 0) == costs(read)
     book.reviews.filter(stars=1).delete()
     assert [5] == read()
@@ -390,12 +391,15 @@ def test_saving_a_row_drops_no_list(costs: Costs) -> None:
     assert (["read_many", "read_many", "begin_fill", "fill_many", "read_many"], 1) == costs(lists[0])
     assert "WHERE" in costs.statements[-1]
     for read in lists:
+        # Once, where the store can, a list is stamped with the versions that moved without ending it.
+        assert 0 == costs(read)[1]
         assert (["read_many"] * 2, 0) == costs(read)
         assert "saved" in [book.title for book in costs.result]
 
     Book.objects.filter(pk__in=[2, 4]).update(title="updated")
     assert 1 == costs(lists[0])[1]
     for read in lists:
+        assert 0 == costs(read)[1]
         assert (["read_many"] * 2, 0) == costs(read)
         assert 2 == [book.title for book in costs.result].count("updated")
 

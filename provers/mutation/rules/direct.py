@@ -178,8 +178,8 @@ MUTANTS = [
     Mutant(
         rule="columns are converted as Django does",
         file="queries/hydration.py",
-        old="                row[at] = convert(row[at], expression, self._connection)\n",
-        new="                pass\n",
+        old="                    row[at] = convert(row[at], expression, connection)\n",
+        new="                    pass\n",
         tests=f"{HYDRATION}::test_same_as_plain",
     ),
 ]

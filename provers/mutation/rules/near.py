@@ -70,8 +70,8 @@ MUTANTS = [
     Mutant(
         rule="what this process marks it forgets itself",
         file="stores/near.py",
-        old="self.store.mark(tags, writer, seconds)\n        finally:\n            self._forget_own(tags=tags)",
-        new="self.store.mark(tags, writer, seconds)\n        finally:\n            pass",
+        old="            self._forget_own(tags=[*tags, *held])",
+        new="            pass",
         tests=NEAR,
     ),
     Mutant(

@@ -200,4 +200,28 @@ MUTANTS = [
         new="stale = False and store",
         tests="tests/test_verify.py",
     ),
+    Mutant(
+        rule="a hit is stamped anew only where it is still valid",
+        file="reading/entries.py",
+        old="    if None in now or stale(moved):",
+        new="    if None in now:",
+        tests="tests/test_renewed.py",
+        store="redis",
+    ),
+    Mutant(
+        rule="only the entry that was read is stamped anew",
+        file="stores/lua/renew.lua",
+        old="if redis.call('GETRANGE', KEYS[1], 0, #ARGV[1] - 1) == ARGV[1] then",
+        new="if true then",
+        tests="tests/test_renewed.py",
+        store="redis",
+    ),
+    Mutant(
+        rule="harmless moves do not add up",
+        file="reading/one.py",
+        old="            if has_moved:\n",
+        new="            if False:\n",
+        tests="tests/test_renewed.py",
+        store="redis",
+    ),
 ]

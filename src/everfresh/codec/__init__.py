@@ -12,7 +12,7 @@ secret did not sign is never unpickled.
 from __future__ import annotations
 
 from everfresh.codec.computed import Computed, pack_computed, unpack_computed
-from everfresh.codec.entry import FORMAT, PENDING, matches, pack_entry, unpack_body, unpack_versions
+from everfresh.codec.entry import FORMAT, PENDING, head, matches, pack_entry, unpack_body, unpack_versions
 from everfresh.codec.pickled import pack_any, unpack_any
 from everfresh.codec.rows import decode_rows, encode_rows
 from everfresh.codec.values import MAX_DEPTH, MISS, Miss, decode_value, encode_value
@@ -28,6 +28,7 @@ __all__ = [
     "decode_value",
     "encode_rows",
     "encode_value",
+    "head",
     "matches",
     "pack_any",
     "pack_computed",

@@ -37,7 +37,7 @@ def pack_entry(versions: Sequence[bytes | None], body: bytes, *, compress_above:
     A version is 8 bytes, or ``None`` for a pending tag, which then never equals any version. A body of more than
     *compress_above* bytes is compressed where zstd is installed and makes it smaller.
     """
-    held = [PENDING if version is None else version for version in versions]
+    held = _held(versions)
     if any(len(version) != 8 for version in held):
         message = f"a version is 8 bytes long, not {next(len(v) for v in held if len(v) != 8)}"
         raise ValueError(message)
@@ -49,10 +49,18 @@ def pack_entry(versions: Sequence[bytes | None], body: bytes, *, compress_above:
         compressed = zstd.library.compress(body)
         if len(compressed) < len(body):
             storage, stored = _ZSTD, compressed
+    return b"".join((head(versions), _tail.pack(storage, len(body)), stored))
+
+
+def head(versions: Sequence[bytes | None]) -> bytes:
+    """Return what an entry under these *versions* begins with; as long for as many others."""
+    held = _held(versions)
     settled = _UNSETTLED if PENDING in held else _SETTLED
-    return b"".join(
-        (_prefix.pack(_MAGIC, settled, len(held)), *held, _tail.pack(storage, len(body)), stored),
-    )
+    return b"".join((_prefix.pack(_MAGIC, settled, len(held)), *held))
+
+
+def _held(versions: Sequence[bytes | None]) -> list[bytes]:
+    return [PENDING if version is None else version for version in versions]
 
 
 def matches(data: object, versions: Sequence[bytes | None]) -> bytes | None:

@@ -30,6 +30,8 @@ __all__ = [
     "note_peeked",
     "pack",
     "reason_not_to_store",
+    "renewed",
+    "renewed_hit",
     "settled",
     "valid",
     "verify",
@@ -120,13 +122,14 @@ def note_hit(store: Store, wanted: Wanted, versions: tuple[bytes | None, ...]) -
     note(wanted, versions)
 
 
-def note_peeked(wanted: Wanted, versions: tuple[bytes | None, ...]) -> None:
-    """As `note_hit`, for who must not wait.
+def note_peeked(wanted: Wanted, versions: tuple[bytes | None, ...], *, has_moved: bool) -> None:
+    """As `note_hit`, for who must not wait; *has_moved* as `valid` gives it.
 
     Raises:
-        NotHeld: where it takes the store to tell.
+        NotHeld: where the store has to be told something, or asked.
     """
-    if None in versions and current_recording() is not None:
+    # A copy is renewed by the next one who reads it in a thread.
+    if (has_moved and not wanted.near) or (None in versions and current_recording() is not None):
         raise NotHeld
     note(wanted, versions)
 
@@ -172,15 +175,53 @@ def _note_tables(recording: Recording, wanted: Wanted, timeout: float | None) ->
     return False
 
 
-def valid(entry: bytes, live: tuple[bytes | None, ...], clauses: Clauses, body: Body[T]) -> T | codec.Miss:
-    """The answer in *entry*, unless it is stale under the versions *live*."""
+def valid(entry: bytes, live: tuple[bytes | None, ...], clauses: Clauses, body: Body[T]) -> tuple[T | codec.Miss, bool]:
+    """The answer in *entry*, unless it is stale under the versions *live*; and has any of them moved all the same?"""
     packed = codec.matches(entry, live)
-    if packed is None:
+    has_moved = packed is None
+    if has_moved:
         stored = codec.unpack_versions(entry, len(live))
         if stored is None or clauses.stale_between(stored, live):
-            return codec.MISS
+            return codec.MISS, True
         packed = codec.unpack_body(entry, len(live))
-    return codec.MISS if packed is None else body.decode(packed)
+    return codec.MISS if packed is None else body.decode(packed), has_moved
+
+
+def renewed(
+    store: Store,
+    key: str,
+    names: Sequence[str],
+    was: Sequence[bytes | None],
+    live: tuple[bytes | None, ...],
+    stale: Callable[[Sequence[bool]], bool],
+) -> tuple[bytes | None, ...]:
+    """The versions of a hit of which a tag has moved without making it stale: new ones, under which it is now stored.
+
+    Else moves by different writes, none of which changed the answer, would add up until each group of a clause has
+    moved. What was valid under the versions that are taken now is as good as computed under them.
+
+    Args:
+        store: where it was found.
+        key: of the entry.
+        names: of its tags.
+        was: the versions that it was stored under.
+        live: those under which it was found to be valid.
+        stale: is it stale, when for each of *names* is told whether it moved?
+    """
+    if not store.renews:
+        return live
+    now = store.begin_fill(NO_KEY, names, 0).versions
+    moved = [before is None or before != version for before, version in zip(was, now, strict=True)]
+    if None in now or stale(moved):
+        return live
+    store.renew(key, codec.head(was), codec.head(now))
+    return now
+
+
+def renewed_hit(store: Store, wanted: Wanted, entry: bytes, live: tuple[bytes | None, ...]) -> tuple[bytes | None, ...]:
+    """As `renewed`, of an *entry* that is valid under *live*."""
+    was = codec.unpack_versions(entry, len(live))
+    return live if was is None else renewed(store, wanted.key, wanted.names, was, live, wanted.clauses.stale)
 
 
 def verify(

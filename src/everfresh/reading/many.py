@@ -11,6 +11,7 @@ from everfresh import codec
 from everfresh.conf import settings
 from everfresh.journal import is_in_transaction, journal_of
 from everfresh.peeking import NotHeld, handed, is_peeking
+from everfresh.peeking import NotHeld, is_peeking
 from everfresh.reading.entries import (
     Body,
     Wanted,
@@ -19,6 +20,7 @@ from everfresh.reading.entries import (
     note_peeked,
     pack,
     reason_not_to_store,
+    renewed_hit,
     valid,
     verify,
 )
@@ -106,13 +108,16 @@ class Moment:
         at: int,
         compute: Callable[[list[int]], Sequence[T]],
     ) -> T | codec.Miss:
-        value = valid(entry, versions, wanted.clauses, body)
+        seen = valid(entry, versions, wanted.clauses, body)
+        value, has_moved = seen
         if not isinstance(value, codec.Miss):
+            if has_moved and not self._is_peeking:
+                versions = renewed_hit(self._store, wanted, entry, versions)
             self._known.append((wanted, versions))
             if wanted.is_to_be_verified:
                 verify(self._store, wanted, versions, value, lambda: compute([at])[0], body)
             if self._is_peeking:
-                note_peeked(wanted, versions)
+                note_peeked(wanted, versions, has_moved=has_moved)
             else:
                 note_hit(self._store, wanted, versions)
         return value

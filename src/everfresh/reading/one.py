@@ -23,6 +23,7 @@ from everfresh.reading.entries import (
     note_peeked,
     pack,
     reason_not_to_store,
+    renewed_hit,
     valid,
     verify,
 )
@@ -54,11 +55,15 @@ def read(
     old = None
     snapshot = None if fresh else store.read(wanted.key, wanted.names, near=wanted.near)
     if snapshot is not None and snapshot.entry is not None:
-        value = _value(wanted, snapshot, snapshot.entry, body)
+        seen = _value(wanted, snapshot, snapshot.entry, body)
+        value, has_moved = seen
         if not isinstance(value, codec.Miss):
+            versions = snapshot.versions
+            if has_moved:
+                versions = renewed_hit(store, wanted, snapshot.entry, versions)
             if wanted.is_to_be_verified:
-                verify(store, wanted, snapshot.versions, value, compute, body)
-            note_hit(store, wanted, snapshot.versions)
+                verify(store, wanted, versions, value, compute, body)
+            note_hit(store, wanted, versions)
             return Answer(value, Outcome.HIT)
         if wanted.grace is not None:
             old = _old(wanted, wanted.grace, snapshot.entry, snapshot.versions, body)
@@ -77,10 +82,11 @@ def _peeked(wanted: Wanted, alias: str, body: Body[T], *, fresh: bool) -> Answer
     snapshot = _copy(wanted) if wanted.near else _handed(wanted)
     if snapshot.entry is None:
         raise NotHeld
-    value = _value(wanted, snapshot, snapshot.entry, body)
+    seen = _value(wanted, snapshot, snapshot.entry, body)
+    value, has_moved = seen
     if isinstance(value, codec.Miss):
         raise NotHeld
-    note_peeked(wanted, snapshot.versions)
+    note_peeked(wanted, snapshot.versions, has_moved=has_moved)
     return Answer(value, Outcome.HIT)
 
 
@@ -97,7 +103,8 @@ def _handed(wanted: Wanted) -> Snapshot:
     return Snapshot(entry=seen.entries[0], versions=seen.versions)
 
 
-def _value(wanted: Wanted, snapshot: Snapshot, entry: bytes, body: Body[T]) -> T | codec.Miss:
+def _value(wanted: Wanted, snapshot: Snapshot, entry: bytes, body: Body[T]) -> tuple[T | codec.Miss, bool]:
+    """The answer, as `valid` gives it."""
     if wanted.grace is not None:
         return valid(entry, snapshot.versions, wanted.clauses, _ending(body))
     held = snapshot.held
@@ -106,11 +113,12 @@ def _value(wanted: Wanted, snapshot: Snapshot, entry: bytes, body: Body[T]) -> T
     # A copy is found only by its key, which says what kind of answer it is, and under the versions it was valid by.
     known: Any = held.value
     if known is not NOT_DECODED:
-        return known  # type: ignore[no-any-return]
-    value = valid(entry, snapshot.versions, wanted.clauses, body)
+        return known, False
+    seen = valid(entry, snapshot.versions, wanted.clauses, body)
+    value = seen[0]
     if not isinstance(value, codec.Miss) and body.is_frozen(value):
         held.value = value
-    return value
+    return seen
 
 
 def drop(wanted: Sequence[Wanted], connection: BaseDatabaseWrapper) -> None:

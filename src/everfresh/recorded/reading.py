@@ -30,7 +30,7 @@ from everfresh.recorded.computations import (
 from everfresh.recorded.flights import Landing, board, is_ours, land
 from everfresh.recorded.reasons import reason_not_to_store, reason_to_bypass
 from everfresh.recorded.steps import Awaiting, Blocking, Steps, run
-from everfresh.recorded.stored import Stored, awaited, held, longest, look, pack_body, store
+from everfresh.recorded.stored import Stored, awaited, held, longest, look, pack_body, renew, store
 from everfresh.recording import Dependencies, Recording, current_recording, recording
 from everfresh.stores import NO_KEY, Fill, current_store
 from everfresh.switches import is_disabled
@@ -262,7 +262,8 @@ class _Reading:
 
     def _stored(self) -> Stored | None:
         self._looked = monotonic()
-        [self._seen] = look([self.key], near=self.computation.is_near)
+        [seen] = look([self.key], near=self.computation.is_near)
+        self._seen = None if seen is None else renew(self.key, seen)
         return self._seen
 
     def _begin(self) -> Fill:

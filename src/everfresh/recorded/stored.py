@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.conf import settings as django_settings
@@ -13,7 +13,7 @@ from everfresh import ages, codec
 from everfresh.bounded import Bounded
 from everfresh.conf import settings
 from everfresh.exceptions import Unencodable
-from everfresh.reading import settled
+from everfresh.reading import renewed, settled
 from everfresh.recorded.computations import Computation
 from everfresh.recording import Dependencies, Recording, current_recording
 from everfresh.stores import NO_KEY, current_store
@@ -28,6 +28,7 @@ __all__ = [
     "longest",
     "look",
     "pack_body",
+    "renew",
     "store",
 ]
 
@@ -88,11 +89,14 @@ def held(key: str) -> Stored | None:
 async def awaited(key: str) -> Stored | None:
     """What is stored under *key*, by one look at the store that is waited for on the running loop.
 
-    ``None`` also where that is not enough, or cannot be.
+    ``None`` also where that is not enough, or cannot be, and where it has to be stored anew (see `renew`).
     """
     names = _names.get(key)
     seen = None if names is None else await current_store().aread_many([key], names)
-    return None if names is None or seen is None else _known(key, names, seen.entries[0], seen.versions)
+    if names is None or seen is None:
+        return None
+    stored = _known(key, names, seen.entries[0], seen.versions)
+    return stored if stored is not None and stored.was == stored.versions else None
 
 
 def _known(key: str, names: tuple[str, ...], entry: bytes | None, versions: tuple[bytes | None, ...]) -> Stored | None:
@@ -117,6 +121,15 @@ def look(keys: Sequence[str], *, near: bool = False) -> list[Stored | None]:
     if unknown:
         live |= zip(unknown, store.read(NO_KEY, unknown).versions, strict=True)
     return [None if each is None else _stored(key, *each, live) for key, each in zip(keys, unpacked, strict=True)]
+
+
+def renew(key: str, stored: Stored) -> Stored:
+    """What is *stored* under *key* and valid, under later versions where tags have moved that did not end it."""
+    if not stored.is_valid or stored.was == stored.versions:
+        return stored
+    names, stale = stored.dependencies.names, stored.dependencies.stale
+    versions = renewed(current_store(), key, names, stored.was, stored.versions, stale)
+    return replace(stored, versions=versions)
 
 
 def _stored(

@@ -153,6 +153,18 @@ class Store(Protocol):
         """Store *entries* by their keys for *timeout* seconds; no leases were taken on them."""
         ...
 
+    @property
+    def renews(self) -> bool:
+        """Can it change how an entry begins, and leave the rest and its end as they are?"""
+        ...
+
+    def renew(self, key: str, before: bytes, after: bytes) -> None:
+        """Let the entry of *key* begin with *after*, if it begins with *before*, which is as long.
+
+        It ends when it would have ended.
+        """
+        ...
+
     def drop(self, keys: Sequence[str]) -> None:
         """Forget the entries of *keys*; leases on them stay."""
         ...

@@ -35,6 +35,7 @@ class DjangoStore:
 
     counts_marks = False
     holds = False
+    renews = False
 
     def __init__(self, cache: BaseCache | ConnectionProxy[BaseCache]) -> None:
         self._cache: Any = cache
@@ -83,6 +84,9 @@ class DjangoStore:
         """Store *entries* by their keys for *timeout* seconds, rounded up."""
         items = {_entry(key): entry for key, entry in entries.items()}
         self._cache.set_many(items, None if timeout is None else _whole(timeout))
+
+    def renew(self, key: str, before: bytes, after: bytes) -> None:
+        """Nothing: no backend can say when an entry ends, and storing it anew would prolong it."""
 
     def drop(self, keys: Sequence[str]) -> None:
         """Forget the entries of *keys*."""

@@ -71,7 +71,8 @@ class GuardedStore:
     @property
     def holds(self) -> bool:
         """Does a tag that was marked in the place of many get its version back in the guarded store?"""
-        return self.store.holds
+        # A store of somebody else's may not know the word.
+        return bool(getattr(self.store, "holds", False))
 
     @property
     def unsent(self) -> frozenset[str]:
@@ -175,6 +176,15 @@ class GuardedStore:
     def fill_many(self, entries: Mapping[str, bytes], timeout: float | None) -> None:
         """Store *entries* by their keys for *timeout* seconds, if the store takes them."""
         self._store(lambda: self.store.fill_many(entries, timeout))
+
+    @property
+    def renews(self) -> bool:
+        """Can the guarded store change how an entry begins?"""
+        return bool(getattr(self.store, "renews", False))
+
+    def renew(self, key: str, before: bytes, after: bytes) -> None:
+        """Let the entry of *key* begin with *after*, if it begins with *before* and the store takes it."""
+        self._store(lambda: self.store.renew(key, before, after))
 
     def drop(self, keys: Sequence[str]) -> None:
         """Forget the entries of *keys*, if the store can be reached: what stays is judged by its versions."""

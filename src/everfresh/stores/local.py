@@ -25,6 +25,7 @@ class LocalStore:
     """
 
     counts_marks = True
+    renews = True
     holds = False
 
     def __init__(self, under: Store | None = None, limit: int = 1000) -> None:
@@ -87,6 +88,12 @@ class LocalStore:
             self._entries.pop(key, None)  # so that what is new stands last
             self._entries[key] = (entry, deadline)
         _shorten(self._entries, self._limit)
+
+    def renew(self, key: str, before: bytes, after: bytes) -> None:
+        """Let the entry of *key* begin with *after*, if it begins with *before*, which is as long."""
+        entry, deadline = self._entries.get(key, (b"", None))
+        if entry.startswith(before):
+            self._entries[key] = (after + entry[len(before) :], deadline)
 
     def drop(self, keys: Sequence[str]) -> None:
         """Forget the entries of *keys*, those that live here."""

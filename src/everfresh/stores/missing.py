@@ -12,6 +12,7 @@ class MissingStore:
 
     counts_marks = False
     holds = False
+    renews = False
 
     def __init__(self, error: Exception) -> None:
         self.error = error
@@ -19,5 +20,5 @@ class MissingStore:
     def _fail(self, *_args: object, **_kwargs: object) -> NoReturn:
         raise self.error
 
-    read = read_many = begin_fill = fill = fill_many = drop = release = mark = done = _fail
+    read = read_many = begin_fill = fill = fill_many = renew = drop = release = mark = done = _fail
     enroll = enrolled = _fail

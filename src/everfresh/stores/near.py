@@ -226,6 +226,18 @@ class NearStore:
         finally:
             self._forget_own(keys=entries)
 
+    @property
+    def renews(self) -> bool:
+        """Can it change how an entry begins?"""
+        return self.store.renews
+
+    def renew(self, key: str, before: bytes, after: bytes) -> None:
+        """Let the entry of *key* begin with *after*, if it begins with *before*, which is as long."""
+        try:
+            self.store.renew(key, before, after)
+        finally:
+            self._forget_own(keys=[key])
+
     def drop(self, keys: Sequence[str]) -> None:
         """Forget the entries of *keys*."""
         try:

@@ -47,8 +47,8 @@ class Script:
         return ("EVALSHA", self.digest, len(keys), *keys, *arguments)
 
 
-BEGIN_FILL, FILL, RELEASE, MARK, DONE, HOLD, LIFT, ENROLL, LIFETIMES = SCRIPTS = tuple(
-    map(Script, ("begin_fill", "fill", "release", "mark", "done", "hold", "lift", "enroll", "lifetimes"))
+BEGIN_FILL, FILL, RELEASE, MARK, DONE, HOLD, LIFT, ENROLL, LIFETIMES, RENEW = SCRIPTS = tuple(
+    map(Script, ("begin_fill", "fill", "release", "mark", "done", "hold", "lift", "enroll", "lifetimes", "renew"))
 )
 SOURCES: dict[object, bytes] = {script.digest: script.source for script in SCRIPTS}
 
@@ -79,6 +79,7 @@ class RedisStore:
     """
 
     counts_marks = True
+    renews = True
     holds = True
 
     def __init__(self, pool: ConnectionPool, prefix: str = "", lifetime_seconds: float = LIFETIME_SECONDS) -> None:
@@ -203,6 +204,10 @@ class RedisStore:
         """Store *entries* by their keys for *timeout* seconds, in one round trip."""
         lifetime = self._lifetime if timeout is None else _milliseconds(timeout)
         self._ask(lambda at: [("SET", f"{at}e{{{key}}}", entry, "PX", lifetime) for key, entry in entries.items()])
+
+    def renew(self, key: str, before: bytes, after: bytes) -> None:
+        """Let the entry of *key* begin with *after*, if it begins with *before*, which is as long."""
+        self._ask(lambda at: [RENEW.call([f"{at}e{{{key}}}"], before, after)])
 
     def drop(self, keys: Sequence[str]) -> None:
         """Forget the entries of *keys*."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unittest
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -137,6 +138,20 @@ class EntryContract(StoreHooks):
 
         snapshot = self.store.read(key, [tag])
         assert (snapshot.entry, snapshot.versions) == (b"entry", fill.versions)
+
+    def test_beginning_is_changed(self) -> None:
+        """An entry that begins as is said begins otherwise from then on. The rest stays, and its end too."""
+        if not self.store.renews:
+            raise unittest.SkipTest("The store says that it cannot change the beginning of an entry.")
+        self.store.fill(self.key, b"before and after", self.lease(), self.short_seconds)
+        self.store.renew(self.key, b"before", b"BEFORE")
+        self.store.renew(self.key, b"before", b"------")
+        self.store.renew("no" + self.key, b"before", b"------")
+
+        assert self.store.read(self.key, []).entry == b"BEFORE and after"
+        assert self.store.read("no" + self.key, []).entry is None
+        self.advance(self.short_seconds + self.spare_seconds)
+        assert self.store.read(self.key, []).entry is None
 
     def test_dropped_entries_are_gone(self) -> None:
         """Drop forgets the entries of the keys it is given, and neither other entries nor tags nor leases."""

@@ -7,7 +7,6 @@ before anyone can see it. Where the rows cannot be known for certain, the whole 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from typing import Any, TypeVar
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -124,10 +123,12 @@ class _Update:
         self.assigned: dict[str, Any] = {field.column: value for field, _, value in statement.query.values}
         self.known: dict[str, object] = {}
         """New values that are the same for all rows, by column."""
-        for column in self.assigned.keys() & facts.readable:
-            with suppress(Uncertain):
-                value = _plain_value(facts.fields[column], self.assigned[column])
-                self.known[column] = name_of_value(facts, column, value)
+        for column, value in self.assigned.items():
+            if column in facts.readable:
+                try:
+                    self.known[column] = name_of_value(facts, column, _plain_value(facts.fields[column], value))
+                except Uncertain:
+                    continue
         tagged = facts.tagged()
         self.unknown = self.assigned.keys() & set(tagged) - self.known.keys()
         """Tag columns whose new values must be read; other columns of unknown values count as changed."""
@@ -202,7 +203,13 @@ class _Update:
         at = self.columns.index(column)
         if new is None:
             known = self.known[column]
-            return any(name_of_value(self.facts, column, image[at]) != known for image in old)
+            kind = type(known)
+            # What is equal in one class is one value, whatever it is called.
+            return any(
+                (type(image[at]) is not kind or image[at] != known)
+                and name_of_value(self.facts, column, image[at]) != known
+                for image in old
+            )
         return any(
             name_of_value(self.facts, column, was[at]) != name_of_value(self.facts, column, now[at])
             for was, now in zip(old, new, strict=True)
