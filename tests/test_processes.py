@@ -7,16 +7,19 @@ from dataclasses import replace
 import pytest
 
 from provers.processes.running import run_on
-from provers.processes.scenarios import Outcome, Scenario
+from provers.processes.scenarios import Demand, Outcome, Scenario
 from tests import settings
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(settings.DB == "sqlite" or settings.STORE == "locmem", reason="It needs servers to meet on.")
-def test_writers_die_and_nothing_is_stale() -> None:
+@pytest.mark.parametrize("near", [False, True])
+def test_writers_die_and_nothing_is_stale(near: bool) -> None:
     """Writers die at their COMMIT, before and after it; no reader gets less than the database has shown."""
+    if near and settings.STORE != "redis":
+        pytest.skip("Only Redis says what changes.")
     # Where marks do not count, overlapping writers have a window: there they take turns.
-    scenario = Scenario(seconds=1.5, writers=2, readers=2, suicides=0.02, turns=settings.STORE != "redis")
+    scenario = Scenario(seconds=1.5, writers=2, readers=2, suicides=0.02, turns=settings.STORE != "redis", near=near)
     database = settings.DATABASES["default"] | {"NAME": "everfresh_processes"}
     outcome = run_on(scenario, database, settings.CACHES["default"])
 
@@ -26,8 +29,8 @@ def test_writers_die_and_nothing_is_stale() -> None:
 
 
 CALM = Outcome(
-    scenario=Scenario(), reads=9, compared=4, hits=5, writes=3, errors=0, stale=0, window=0, ahead=0, deaths=0,
-    failures=(), evidence={}, examples=(),
+    scenario=Scenario(), reads=9, compared=4, hits=5, writes=3, errors=0, stale=0, window=0, ahead=0, near=0, late=0,
+    deaths=0, failures=(), evidence={}, examples=(),
 )  # fmt: skip
 
 
@@ -43,6 +46,9 @@ CALM = Outcome(
         {"evidence": {"keys flushed": 0}},
         {"failures": ("reader 1 ended with 1",)},
         {"scenario": Scenario(suicides=0.1)},
+        {"scenario": Scenario(near=True)},
+        {"late": 1},
+        {"window": 1, "scenario": Scenario(demand=Demand.BOUNDED)},
     ],
     ids=str,
 )

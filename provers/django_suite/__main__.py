@@ -17,6 +17,9 @@ from provers.django_suite.running import Suite, run_all
 from provers.django_suite.source import suite
 from tests import servers
 
+LEAST_NEAR = 0.3
+"""Of the answers read back with ``--near``, those from copies. In transactions there are none of what these wrote."""
+
 
 def main() -> int:
     """Run, compare, show."""
@@ -32,13 +35,16 @@ def main() -> int:
         "echo": not options.no_echo,
         "verify": float(options.verify),
         "rows": options.rows,
+        "near": options.near,
         "committed": options.committed,
     }
     chosen = Suite(tests=tests, labels=labels, db=options.db, store=options.store, options=more)
     run_all(chosen, folders, at_once=options.at_once)
     expected = expected_failures(rows=options.rows)
     found = compare(Run.of(plain, labels), Run.of(cached), _least(options, labels), expected)
-    modes = ("verify", "rows", "committed")
+    if options.near and not options.no_echo:
+        found.least_near = int(LEAST_NEAR * found.total().echoes)
+    modes = ("verify", "rows", "near", "committed")
     found.about = {
         "django": django.get_version(),
         "db": options.db,
@@ -63,6 +69,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("-k", action="append", help="only tests of this name pattern")
     parser.add_argument("--verify", action="store_true", help="ask the database again after every hit, and compare")
     parser.add_argument("--rows", action="store_true", help="rows have entries of their own, and lists point to them")
+    parser.add_argument("--near", action="store_true", help="with near copies; wants --store redis")
     parser.add_argument("--committed", action="store_true", help="no transaction around each test: all writes commit")
     parser.add_argument("--no-echo", action="store_true", help="do not read back each answer that was stored")
     parser.add_argument("--at-once", type=int, default=1, metavar="N", help="so many processes; default: one")

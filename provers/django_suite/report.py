@@ -44,10 +44,11 @@ def show(found: Comparison, *, details: bool) -> None:
 
 def _summary(found: Comparison) -> str:
     about, total, (plain, cached) = found.about, found.total(), found.seconds
+    near = f" ({total.near:,} of them near)" if total.near or found.least_near else ""
     return (
         f"Django {about['django']}, {about['db']} + {about['store']}{about['mode']}: {total.tests:,} tests,"
         f" {len(found.new)} new failures, {len(found.expected)} expected, {len(found.wrong)} wrong answers;"
-        f" {total.hits:,} hits ({total.verified:,} verified), {total.echoes:,} read back, {total.fills:,} fills,"
+        f" {total.hits:,} hits ({total.verified:,} verified), {total.echoes:,} read back{near}, {total.fills:,} fills,"
         f" {total.bypasses:,} bypasses; {len(found.too_few_hits)} labels with too few hits;"
         f" {plain:.0f} s plain, {cached:.0f} s cached"
     )

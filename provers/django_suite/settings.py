@@ -24,6 +24,7 @@ if CHOSEN["cached"]:
         "CACHE_ALL": True,
         "EXCLUDE": [],
         "MODELS": {"*": {"rows": CHOSEN["rows"]}},
+        "NEAR": CHOSEN["near"],
         "PREFIX": namespace,
         "VERIFY": CHOSEN["verify"],
     }

@@ -90,11 +90,17 @@ def _server(kind: str, started: dict[str, servers.Server], stack: ExitStack) -> 
 
 
 def _show(outcome: Outcome) -> None:
-    wanted = {Demand.EXACT: "stale 0, window 0", Demand.ACKNOWLEDGED: "stale 0", Demand.FOUND: "some stale"}
+    wanted = {
+        Demand.EXACT: "stale 0, window 0",
+        Demand.ACKNOWLEDGED: "stale 0",
+        Demand.BOUNDED: f"stale 0 beyond {outcome.scenario.near_seconds:g} s",
+        Demand.FOUND: "some stale",
+    }
+    near = f" near {outcome.near / max(outcome.reads, 1):4.0%} late {outcome.late}" if outcome.scenario.near else ""
     print(
         f"{outcome.scenario} reads {outcome.reads:6} hits {outcome.hits / max(outcome.reads, 1):4.0%}"
         f" writes {outcome.writes:5} errors {outcome.errors:4} deaths {outcome.deaths:3}"
-        f" STALE {outcome.stale} window {outcome.window} ahead {outcome.ahead}"
+        f"{near} STALE {outcome.stale} window {outcome.window} ahead {outcome.ahead}"
         f"  (demanded: {wanted[outcome.scenario.demand]})"
     )
     if outcome.evidence:

@@ -32,6 +32,12 @@ class Tally(IntEnum):
     AHEAD = 7
     """Answers with more than the database showed afterwards: what was rolled back."""
 
+    NEAR = 8
+    """Hits for which the store was not asked either."""
+
+    LATE = 9
+    """Near hits that lacked only what is newer than a copy may be."""
+
 
 @dataclass
 class Board:

@@ -89,6 +89,18 @@ class KillClients(Disaster):
             self.evidence["connections killed"] += int(client.client_kill_filter(_type="normal", skipme=True))
 
 
+class KillListeners(Disaster):
+    """``CLIENT KILL`` of the connections on which near readers are told of changes."""
+
+    every = 0.7
+    expected = ("listeners killed",)
+
+    def strike(self) -> None:
+        """See the class."""
+        with self.redis as client:
+            self.evidence["listeners killed"] += int(client.client_kill_filter(_type="pubsub"))
+
+
 class Restart(Disaster):
     """Redis is killed, and comes back with nothing, with what it saved just now, or with what it saved long ago."""
 
@@ -180,6 +192,7 @@ DISASTERS: dict[str, Callable[[Crew, Server, SlowNetwork | None], Disaster]] = {
     "kill -9": KillWriter,
     "FLUSHALL": FlushAll,
     "CLIENT KILL": KillClients,
+    "pushes cut": KillListeners,
     "restart": Restart,
     "evict": Evict,
     "freeze": Freeze,

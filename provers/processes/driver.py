@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import random
 import signal
+import threading
 import time
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-__all__ = ["QueryCounter", "die", "disturb_commits"]
+__all__ = ["ExchangeCounter", "QueryCounter", "die", "disturb_commits"]
 
 DAWDLE_SECONDS = 0.02
 
@@ -29,6 +30,28 @@ class QueryCounter:
         if random.random() < self._dawdle:
             time.sleep(random.random() * DAWDLE_SECONDS)
         return result
+
+
+class ExchangeCounter:
+    """Counts what each thread asks of Redis: a hit for which it asked nothing was a near one. One for a process."""
+
+    def __init__(self) -> None:
+        from everfresh.stores.redis import RedisStore
+
+        self._own = threading.local()
+        ask = RedisStore._ask
+
+        def counted(store: RedisStore, commands: Any) -> Any:
+            self._own.exchanges = self.exchanges + 1
+            return ask(store, commands)
+
+        RedisStore._ask = counted  # type: ignore[method-assign]
+
+    @property
+    def exchanges(self) -> int:
+        """Of this thread."""
+        number: int = getattr(self._own, "exchanges", 0)
+        return number
 
 
 def disturb_commits(suicides: float, dawdle: float) -> None:

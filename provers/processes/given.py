@@ -8,7 +8,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from provers.processes.scenarios import Scenario
+from provers.processes.scenarios import Demand, Scenario
 from tests.servers import Server
 
 __all__ = ["cache_of", "database_of", "environment"]
@@ -28,8 +28,12 @@ def environment(scenario: Scenario, database: dict[str, Any], cache: dict[str, A
         "mark_seconds": scenario.mark_seconds,
         "store_seconds": STORE_SECONDS,
         "lease_seconds": LEASE_SECONDS,
+        "near": scenario.near,
+        "near_seconds": scenario.near_seconds,
+        "is_bounded": scenario.demand is Demand.BOUNDED,
         "board": str(scratch / "board"),
-        "workers": scenario.writers + scenario.readers,
+        "workers": scenario.workers,
+        "threads": scenario.threads,
         "counters": scenario.counters,
         "shards": min(SHARDS, scenario.counters),
         "atomic": scenario.atomic,

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import random
 import sys
+import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
 from django.db import connection, connections, transaction
 
 from provers.processes.board import Board, Tally
 from provers.processes.counting.models import Counter, Holder, Step
-from provers.processes.driver import QueryCounter
+from provers.processes.driver import ExchangeCounter, QueryCounter
 
 __all__ = ["Reader"]
 
 Numbers = dict[int, int]
 """By counter."""
+
+_exchanges = ExchangeCounter() if settings.GIVEN["near"] else None
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,8 @@ class Reader:
         if not given["simple"]:
             kinds += [self.all_values, self.joined, self.in_list]
         self.kinds = kinds
+        self.past: deque[tuple[float, dict[bool, Numbers]]] = deque()
+        """What was acknowledged by when; the first is of as long ago as a copy can be old, or longer."""
 
     def step(self) -> None:
         """One read, in autocommit or in a transaction."""
@@ -54,17 +61,24 @@ class Reader:
         compare = self.random.random() < 0.5
         least = {counter: self.board.acknowledged(counter, steps=question.steps) for counter in question.counters}
         before = self._shown(question) if compare else {}
-        asked = self.counter.queries
+        due = self._due(question) if self.given["is_bounded"] else least
+        asked, exchanged = self.counter.queries, _exchanges and _exchanges.exchanges
         if self.random.random() < self.given["atomic"]:
             with transaction.atomic():
                 seen = question.ask()
         else:
             seen = question.ask()
         hit = asked == self.counter.queries
+        is_near = hit and _exchanges is not None and exchanged == _exchanges.exchanges
         self.board.count(self.number, Tally.READS)
         self.board.count(self.number, Tally.HITS, hit)
-        if _lacks(seen, least):
-            self._say(Tally.STALE, question, f"at least {least}, seen {seen}")
+        self.board.count(self.number, Tally.NEAR, is_near)
+        if _lacks(seen, due):
+            self._say(Tally.STALE, question, f"at least {due}, seen {seen}, near: {is_near}")
+        elif is_near and self.given["is_bounded"] and (_lacks(seen, least) or _lacks(seen, before)):
+            self.board.count(self.number, Tally.LATE)
+        elif _lacks(seen, least):
+            self._say(Tally.STALE, question, f"at least {least}, seen {seen}, near: {is_near}")
         elif _lacks(seen, before):
             self._say(Tally.WINDOW, question, f"the database showed {before}, seen {seen}")
         if compare:
@@ -115,6 +129,19 @@ class Reader:
         counter = self._any()
         rows = Step.objects.filter(counter_id=counter + 1)
         return Question("count", [counter], lambda: {counter: rows.count()}, steps=True)
+
+    def _due(self, question: Question) -> Numbers:
+        """What was acknowledged so long ago that a copy must show it too."""
+        everything = range(self.given["counters"])
+        known = {steps: {at: self.board.acknowledged(at, steps=steps) for at in everything} for steps in (False, True)}
+        now = time.monotonic()
+        self.past.append((now, known))
+        while len(self.past) > 1 and self.past[1][0] <= now - self.given["near_seconds"]:
+            self.past.popleft()
+        when, then = self.past[0]
+        if when > now - self.given["near_seconds"]:
+            return {}
+        return {counter: then[question.steps][counter] for counter in question.counters}
 
     def _any(self) -> int:
         return min(int(self.random.expovariate(1) * 4), self.given["counters"] - 1)

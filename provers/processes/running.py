@@ -43,11 +43,12 @@ def run_on(
     """Run *scenario* on what these Django settings lead to; *store* is who suffers the disasters."""
     scratch = servers.scratch_directory("processes")
     environment = given.environment(scenario, database, cache, scratch)
-    workers = scenario.writers + scenario.readers
-    board = Board(scratch / "board", workers, scenario.counters)
+    board = Board(scratch / "board", scenario.workers, scenario.counters)
     with Crew(environment, scratch) as crew:
-        for number in range(workers):
-            crew.start("writer" if number < scenario.writers else "reader", number)
+        for number in range(scenario.writers):
+            crew.start("writer", number)
+        for number in range(scenario.writers, scenario.workers, scenario.threads):
+            crew.start("reader", number)
         _wait_for_all(crew, board)
         disasters = [DISASTERS[name](crew, _of(store), network) for name in scenario.disasters]
         _let_strike(scenario, crew, disasters)

@@ -20,6 +20,7 @@ if CONTENDER == "everfresh":
     INSTALLED_APPS += ["everfresh"]
     EVERFRESH = {
         "CACHE_ALL": True,
+        "NEAR": GIVEN["near"],
         "PREFIX": GIVEN["run"],
         # A write that cannot be announced does not happen: with "retry" there is a documented window.
         "ON_MARK_FAILURE": "raise",
@@ -27,6 +28,7 @@ if CONTENDER == "everfresh":
             "MARK_SECONDS": GIVEN["mark_seconds"],
             "STORE_SECONDS": GIVEN["store_seconds"],
             "LEASE_SECONDS": GIVEN["lease_seconds"],
+            "NEAR_SECONDS": GIVEN["near_seconds"],
         },
     }
 elif CONTENDER == "cacheops":

@@ -11,6 +11,7 @@ import os
 import random
 import signal
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -76,17 +77,28 @@ def _work_and_exit(role: str, number: int) -> None:
 
 
 def work(role: str, number: int) -> None:
-    """Work until told to stop."""
+    """Work until told to stop; a reader in as many threads as are given, each with a number of its own."""
+    given = settings.GIVEN
+    if role == "writer":
+        disturb_commits(given["suicides"], given["dawdle"])
+    stopping: list[bool] = []
+    signal.signal(signal.SIGTERM, lambda *_: stopping.append(True))
+    others = range(number + 1, number + given["threads"]) if role == "reader" else ()
+    threads = [threading.Thread(target=_work_alone, args=(role, other, stopping)) for other in others]
+    for thread in threads:
+        thread.start()
+    _work_alone(role, number, stopping)
+    for thread in threads:
+        thread.join()
+
+
+def _work_alone(role: str, number: int, stopping: list[bool]) -> None:
     from provers.processes.reader import Reader
     from provers.processes.writer import Writer
 
     given = settings.GIVEN
-    if role == "writer":
-        disturb_commits(given["suicides"], given["dawdle"])
     board = Board(Path(given["board"]), given["workers"], given["counters"])
     worker = {"reader": Reader, "writer": Writer}[role](board, number, given)
-    stopping: list[bool] = []
-    signal.signal(signal.SIGTERM, lambda *_: stopping.append(True))
     while not stopping:
         try:
             worker.step()

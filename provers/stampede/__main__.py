@@ -144,6 +144,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="provers.stampede", description=__doc__)
     parser.add_argument("--processes", type=int, default=8)
     parser.add_argument("--threads", type=int, default=25, help="of each process")
+    parser.add_argument("--near", action="store_true", help="with near copies")
     options = parser.parse_args()
     complaints: list[str] = []
 
@@ -156,7 +157,7 @@ def main() -> int:
     with ExitStack() as stack:
         database = stack.enter_context(servers.postgresql_server())
         store = stack.enter_context(servers.redis_server())
-        scenario = Scenario(db="postgresql", store="redis")
+        scenario = Scenario(db="postgresql", store="redis", near=options.near)
         environment = given.environment(
             scenario,
             given.database_of(scenario, database),
@@ -202,7 +203,8 @@ def main() -> int:
                 "within the lease": died.longest < given.LEASE_SECONDS + 2 * seconds,
             },
         )
-    print(f"{3 * everybody} calls in 3 scenes, {len(complaints)} failures")
+    mode = ", with near copies" if options.near else ""
+    print(f"{3 * everybody} calls in 3 scenes{mode}, {len(complaints)} failures")
     return 1 if complaints else 0
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pytest_django import DjangoDbBlocker
 
 ROWS_ON = {("postgresql", "redis"), ("sqlite", "locmem")}
+NEAR = (combination.DB, combination.STORE) == ("sqlite", "redis")
+"""Are there near copies? On one of the corners with Redis."""
 
 _prefix = [""]
 
@@ -26,9 +28,14 @@ def everything_cached() -> Iterator[None]:
     """Every query is cached; with rows as entries of their own on one of the two corners of each Django.
 
     The prefix is a callable: it changes, and no plan has to be made anew for that.
+
+    Near copies hear of writes from the server only, as if another process had written.
     """
     models = {"*": {"rows": (combination.DB, combination.STORE) in ROWS_ON}}
-    with override_settings(EVERFRESH={"CACHE_ALL": True, "MODELS": models, "PREFIX": lambda: _prefix[0]}):
+    everything = {"CACHE_ALL": True, "NEAR": NEAR, "MODELS": models, "PREFIX": lambda: _prefix[0]}
+    with override_settings(EVERFRESH=everything), pytest.MonkeyPatch.context() as patch:
+        if NEAR:
+            patch.setattr("everfresh.stores.near.NearStore._forget_own", lambda *_, **__: None)
         yield
 
 

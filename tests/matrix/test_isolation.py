@@ -26,10 +26,13 @@ Read = Callable[[], Any]
 
 
 def undisturbed(read: Read, disturb: Callable[[Any], object]) -> None:
-    """Whatever the first two readers do to their answers, the third reads what the database holds."""
+    """Whatever readers do to their answers, the next one reads what the database holds.
+
+    The first answer is stored, the second comes from the store, and the third, and what is left, from a near copy.
+    """
     with everfresh.disabled():
         truth = plain(read())
-    for _ in range(2):
+    for _ in range(3):
         found = read()
         assert plain(found) == truth
         disturb(found)

@@ -17,7 +17,7 @@ from django.db import transaction
 import everfresh
 from tests.conftest import Configure
 from tests.matrix import data
-from tests.matrix.conftest import new_namespace
+from tests.matrix.conftest import NEAR, new_namespace
 from tests.matrix.reading import Reader, answer, watching
 from tests.matrix.shapes import BYPASSED, ONLY_WITH_CACHE_ALL, SHAPES
 from tests.matrix.writes import BY_ITSELF, CHANGES_NOTHING, WRITES, Write
@@ -56,10 +56,11 @@ class Library:
         self.unread = set(SHAPES)
 
     def prime(self) -> None:
-        """See to it that every shape has an entry."""
-        found = {name: answer(SHAPES[name], READER) for name in sorted(self.unread)}
+        """See to it that every shape has an entry, and a copy of it, which the second reading leaves."""
+        for _ in range(2 if NEAR else 1):
+            found = {name: answer(SHAPES[name], READER) for name in sorted(self.unread)}
+            assert differing(found, self.answers) == {}
         self.unread.clear()
-        assert differing(found, self.answers) == {}
 
     def changed(self) -> set[data.Name]:
         """The tables that are not as they were at first."""

@@ -109,12 +109,16 @@ class History(RuleBasedStateMachine):
         configure(CACHE_ALL=False)
         fill()
 
-    @initialize(how=st.sampled_from(["atlas", "all", "nothing", "rows"]))
-    def begin_with(self, how: str) -> None:
-        """A full cache, with the settings of the example, or with all queries cached, or none but the pages' parts."""
+    @initialize(how=st.sampled_from(["atlas", "all", "nothing", "rows"]), near=st.booleans())
+    def begin_with(self, how: str, near: bool) -> None:
+        """A full cache, with the settings of the example, or with all queries cached, or none but the pages' parts.
+
+        With near copies of all of it, where the store is Redis, or without.
+        """
         own = {"atlas": atlas.EVERFRESH["MODELS"], "rows": {"*": {"rows": True}}}
-        self._configure(MODELS=own.get(how, {}), CACHE_ALL=how in ("all", "rows"))
-        self.look(list(PAGES), "en")
+        self._configure(MODELS=own.get(how, {}), CACHE_ALL=how in ("all", "rows"), NEAR=near)
+        for _ in range(2 if near else 1):
+            self.look(list(PAGES), "en")
         self._is_warm = True
 
     @rule(what=A_WRITE, pages=LOOKING, language=LANGUAGE)

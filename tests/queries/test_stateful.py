@@ -52,7 +52,7 @@ class History(RuleBasedStateMachine):
     """Two connections to one library."""
 
     def __init__(
-        self, world: World, sessions: tuple[Session, Session], configured: Callable[[bool, bool], None]
+        self, world: World, sessions: tuple[Session, Session], configured: Callable[[bool, bool, bool], None]
     ) -> None:
         super().__init__()
         world.reset()
@@ -69,19 +69,29 @@ class History(RuleBasedStateMachine):
     @initialize(
         everything=st.booleans(),
         rows=st.booleans(),
+        near=st.booleans(),
         theme=st.sampled_from(THEMES),
         data=DATA,
         snapshot=st.booleans(),
         opened=st.tuples(*[st.sampled_from(["", "atomic", "atomic", "manual"])] * 2),
     )
     def ask(
-        self, theme: str, data: DataObject, everything: bool, rows: bool, snapshot: bool, opened: tuple[str, str]
+        self,
+        theme: str,
+        data: DataObject,
+        everything: bool,
+        rows: bool,
+        near: bool,
+        snapshot: bool,
+        opened: tuple[str, str],
     ) -> None:
-        """Cache what is said to be, or also what relations and writes read by themselves; with row entries or without.
+        """Cache what is said to be, or also what relations and writes read by themselves.
+
+        With row entries or without, and with near copies, where the store is Redis, or without.
 
         One connection is at Django's default, READ COMMITTED; the transactions of the other may see a *snapshot*.
         """
-        self._configure(everything, rows)
+        self._configure(everything, rows, near)
         self.sessions[1].connect(snapshot=snapshot)
         self.theme = theme
         reads = [self.a_read(data) for _ in range(REMEMBERED)]
@@ -221,8 +231,8 @@ def run(world: World, configure: Configure, how: settings) -> Tally:
     """Run histories; gives what they came to."""
     tally = Tally()
 
-    def configured(everything: bool, rows: bool) -> None:
-        configure(CACHE_ALL=everything, MODELS={"*": {"rows": rows}})
+    def configured(everything: bool, rows: bool, near: bool) -> None:
+        configure(CACHE_ALL=everything, NEAR=near, MODELS={"*": {"rows": rows}})
 
     with two_sessions(tally) as sessions:
         run_state_machine_as_test(lambda: History(world, sessions, configured), settings=how)
