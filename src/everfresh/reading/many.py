@@ -11,7 +11,6 @@ from everfresh import codec
 from everfresh.conf import settings
 from everfresh.journal import is_in_transaction, journal_of
 from everfresh.peeking import NotHeld, handed, is_peeking
-from everfresh.peeking import NotHeld, is_peeking
 from everfresh.reading.entries import (
     Body,
     Wanted,
