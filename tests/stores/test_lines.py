@@ -21,7 +21,7 @@ from tests import servers
 from tests.stores.nearby import Network
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from everfresh.stores.lines import Line
@@ -42,13 +42,19 @@ def put(store: RedisStore, keys: Sequence[str]) -> None:
 
 async def opened(store: RedisStore) -> Line:
     """The running loop's line, opened by as many looks as it takes."""
-    for _ in range(500):
-        if store.may_await():
-            break
-        await asyncio.sleep(0.01)
+    await happens(store.may_await)
     line = store._lines.line(store.incarnation)
     assert line is not None
     return line
+
+
+async def happens(what: Callable[[], object]) -> None:
+    """Wait until *what* is so."""
+    for _ in range(500):
+        if what():
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail("It does not happen.")
 
 
 async def entries(store: RedisStore, *keys: str) -> tuple[bytes | None, ...] | None:
@@ -119,7 +125,7 @@ class TestLooks:
             await asyncio.sleep(0)
             server.resume()
             assert await asyncio.gather(*tasks[1::2]) == [(key.encode(),) for key in keys[1::2]]
-            assert all([task.cancelled() for task in tasks[::2]])
+            assert all(task.cancelled() for task in tasks[::2])
             assert line.is_open
             assert await entries(store, "key3") == (b"key3",)
 
@@ -188,8 +194,7 @@ class TestLost:
         async def main() -> None:
             before = await opened(store)
             await asyncio.to_thread(server.restart)
-            while before.is_open:
-                await asyncio.sleep(0.01)
+            await happens(lambda: not before.is_open)
             assert await entries(store, "key") is None
             after = await opened(store)
             assert after.incarnation != before.incarnation
@@ -258,8 +263,7 @@ class TestLost:
         async def main() -> None:
             line = await opened(store)
             line._sock.send(b"PING\r\n")
-            while line.is_open:
-                await asyncio.sleep(0.01)
+            await happens(lambda: not line.is_open)
             assert await entries(store, "key") is None
 
         asyncio.run(main())
@@ -340,11 +344,9 @@ class TestEnds:
         async def main() -> None:
             line = await opened(store)
             await asyncio.to_thread(store.close)
-            while line.is_open:
-                await asyncio.sleep(0.01)
+            await happens(lambda: not line.is_open)
             assert await entries(store, "key") is None
-            while connections(direct) > before:
-                await asyncio.sleep(0.01)
+            await happens(lambda: connections(direct) <= before)
 
         asyncio.run(main())
 
@@ -383,10 +385,10 @@ class TestAddresses:
         """Either version of the protocol."""
         self.looks(RedisStore.from_url(server.url, protocol=protocol))
 
-    def test_password(self) -> None:
+    def test_password(self, server: servers.RedisServer, direct: client.Redis) -> None:
         """A server that asks for one."""
-        with servers.redis_server("--requirepass", "secret") as server:
-            self.looks(RedisStore.from_url(server.url.replace("//", "//:secret@")))
+        direct.config_set("requirepass", "secret")
+        self.looks(RedisStore.from_url(server.url.replace("//", "//:secret@")))
 
     def test_unix_socket(self, tmp_path: Path) -> None:
         """A socket in the file system."""
