@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.connection import Connection
 
-from everfresh.stores import near
+from everfresh.stores import copies
 from tests import servers
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def settle(store: NearStore) -> None:
         assert store._pushes is not None
         if store._pinged is None:
             store._pushes.ping()
-            store._pinged = near.monotonic()
+            store._pinged = copies.monotonic()
         while store._pinged is not None:
             something_comes(store)
             store.peek("nothing", ())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis as client
 
-from everfresh.stores import GuardedStore, near, pushes
+from everfresh.stores import GuardedStore, copies, pushes
 from everfresh.stores.base import NO_KEY, NOT_DECODED
 from everfresh.stores.near import NearStore
 from everfresh.stores.redis import RedisStore
@@ -145,11 +145,11 @@ class TestCopies:
         store.begin_fill("key", TAGS, 0)
         store.fill("key", ENTRY, b"", 60.0)
         store.read("key", TAGS, near=True)
-        begun = near.monotonic()
+        begun = copies.monotonic()
 
-        monkeypatch.setattr(near, "monotonic", lambda: begun + 59.0)
+        monkeypatch.setattr(copies, "monotonic", lambda: begun + 59.0)
         assert store.peek("key", TAGS) is not None
-        monkeypatch.setattr(near, "monotonic", lambda: begun + 60.0)
+        monkeypatch.setattr(copies, "monotonic", lambda: begun + 60.0)
         assert store.peek("key", TAGS) is None
 
     def test_bound(self, opened: Callable[..., NearStore]) -> None:
@@ -303,8 +303,8 @@ class TestMany:
         self.read(store)
         settle(store)
         assert exchanges(lambda: self.read(store)) == 0
-        begun = near.monotonic()
-        monkeypatch.setattr(near, "monotonic", lambda: begun + 61.0)
+        begun = copies.monotonic()
+        monkeypatch.setattr(copies, "monotonic", lambda: begun + 61.0)
 
         assert exchanges(lambda: store.read_many(self.KEYS[:7], self.ALL, near=True)) == 0
         assert exchanges(lambda: self.read(store)) == 1
@@ -425,7 +425,7 @@ class TestRaces:
         self, store: NearStore, other: RedisStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """When changes have to be forgotten, no reader who began before leaves a copy."""
-        monkeypatch.setattr(near, "MOST_RECENT", 5)
+        monkeypatch.setattr(copies, "MOST_RECENT", 5)
         store.begin_fill("key", TAGS, 0)
         store.fill("key", ENTRY, b"", None)
         look = store.store.look

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis as client
 
-from everfresh.stores import near, pushes
+from everfresh.stores import copies, pushes
 from tests import servers
 from tests.stores.nearby import ENTRY, TAGS, Network, connected, exchanges, hold, something_comes
 
@@ -27,8 +27,8 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.passed = 0.0
-        real = near.monotonic
-        monkeypatch.setattr(near, "monotonic", lambda: real() + self.passed)
+        real = copies.monotonic
+        monkeypatch.setattr(copies, "monotonic", lambda: real() + self.passed)
 
 
 @pytest.fixture
@@ -61,8 +61,8 @@ class TestLost:
 
         assert near_store.peek("key", TAGS) is None
         assert near_store.read("key", TAGS, near=True).versions == (None, None)
-        assert (near_store._pushes is None) == (near.monotonic() < near_store._open_at)
-        clock.passed += near.PAUSE_SECONDS
+        assert (near_store._pushes is None) == (copies.monotonic() < near_store._open_at)
+        clock.passed += copies.PAUSE_SECONDS
         connected(near_store)
         assert hold(near_store)
         assert len(near_store._kept) == 1
@@ -71,7 +71,7 @@ class TestLost:
         """A server that comes back shows nothing of what it had, and is tracked anew."""
         hold(near_store)
         server.restart()
-        clock.passed += near.PAUSE_SECONDS
+        clock.passed += copies.PAUSE_SECONDS
 
         assert near_store.read("key", TAGS, near=True).entry is None
         connected(near_store)
@@ -90,7 +90,7 @@ class TestLost:
             near_store.mark(["else"], "writer", 30)
 
             assert near_store.peek("key", TAGS) is None
-            clock.passed += near.PAUSE_SECONDS
+            clock.passed += copies.PAUSE_SECONDS
             assert near_store.read("key", TAGS, near=True).entry is None
             connected(near_store)
             assert hold(near_store)
@@ -166,9 +166,9 @@ class TestSilence:
         with network.stopped(store._pushes._sock):
             other.mark(TAGS, "writer", 30)
             for passed in (1, 4, 7, 9.9):
-                clock.passed += proved + passed - near.monotonic()
+                clock.passed += proved + passed - copies.monotonic()
                 assert store.peek("key", TAGS) is held
-            clock.passed += proved + 10 - near.monotonic()
+            clock.passed += proved + 10 - copies.monotonic()
             assert store.peek("key", TAGS) is None
             assert store.read("key", TAGS, near=True).versions == (None, None)
         something_comes(store)
@@ -186,7 +186,7 @@ class TestSilence:
             clock.passed += 20.0
             assert store.peek("key", TAGS) is None
             assert store._pushes is before
-            clock.passed += near.PATIENCE_SECONDS + 0.1
+            clock.passed += copies.PATIENCE_SECONDS + 0.1
             assert store.peek("key", TAGS) is None
             assert store._pushes is None
             connected(store)
@@ -210,7 +210,7 @@ class TestSilence:
             assert near_store.peek("key", TAGS) is held
             if near_store._pinged is not None:
                 something_comes(near_store)
-        assert near.monotonic() - near_store._proved < 10.0
+        assert copies.monotonic() - near_store._proved < 10.0
 
     def test_proof_is_of_when_the_ping_was_sent(
         self, opened: Callable[..., NearStore], network: Network, clock: Clock
@@ -271,7 +271,7 @@ class TestRefused:
             store.fill("key", ENTRY, b"", None)
             for _ in range(3):
                 assert store.read("key", TAGS, near=True).entry == ENTRY
-                clock.passed += near.PAUSE_SECONDS
+                clock.passed += copies.PAUSE_SECONDS
 
             assert store.peek("key", TAGS) is None
         assert len([each for each in caplog.records if each.levelno == logging.WARNING]) == 1
@@ -288,12 +288,12 @@ class TestRefused:
             tries.append(1)
             raise client.ConnectionError("refused")
 
-        monkeypatch.setattr(near, "Pushes", refuse)
+        monkeypatch.setattr(copies, "Pushes", refuse)
         store = opened()
         for _ in range(5):
             store.read("key", TAGS, near=True)
         assert len(tries) == 1
-        clock.passed += near.PAUSE_SECONDS
+        clock.passed += copies.PAUSE_SECONDS
         store.read("key", TAGS, near=True)
         assert len(tries) == 2
 
