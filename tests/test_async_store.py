@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 from django.core.cache import caches
 from django.db import connection, connections, transaction
 from django.db.models import Prefetch
@@ -435,6 +435,7 @@ def test_loops_of_their_own(ways: list[str]) -> None:
         await _opened(read)
         for _ in range(50):
             assert pk == (await read()).pk
+        await sync_to_async(connections.close_all)()
 
     with ThreadPoolExecutor(3) as pool:
         for done in [pool.submit(closing, lambda pk=pk: asyncio.run(main(pk))) for pk in (3, 4, 5)]:
