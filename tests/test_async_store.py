@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 from django.core.cache import caches
 from django.db import connection, connections, transaction
 from django.db.models import Prefetch
@@ -17,6 +17,7 @@ import everfresh
 from everfresh.events import Event, listening
 from everfresh.stores import GuardedStore, Snapshots, current_store
 from everfresh.stores.lines import FIRST_READS
+from everfresh.stores.redis import RedisStore
 from tests import servers
 from tests.conftest import Configure, Elsewhere, closing
 from tests.library.models import Author, Book
@@ -238,32 +239,41 @@ def test_debts(ways: list[str]) -> None:
     async_to_sync(main)()
 
 
-def test_debts_that_are_made_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is known of what was asked before."""
+@pytest.mark.parametrize("is_made", [True, False])
+def test_debts_that_change_meanwhile(monkeypatch: pytest.MonkeyPatch, is_made: bool) -> None:
+    """What was asked before a debt was made, or before it was paid, may be old."""
     store = current_store()
     ask = store._aread_many
     assert ask is not None
 
     async def slowly(*given: Any) -> Snapshots | None:
         seen = await ask(*given)
-        store.keep(["else"], "writer")
+        (store.keep if is_made else store.done)(["else"], "writer")
         return seen
 
     async def main() -> None:
         await _opened(_get)
         assert await store.aread_many(["key"], []) is not None
         monkeypatch.setattr(store, "_aread_many", slowly)
+        if not is_made:
+            store.keep(["else"], "writer")
         assert await store.aread_many(["key"], []) is None
         store.done(["else"], "writer")
 
     async_to_sync(main)()
 
 
-def test_silent_store(server: servers.RedisServer, ways: list[str], caplog: pytest.LogCaptureFixture) -> None:
+def test_silent_store(
+    server: servers.RedisServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """A server that falls silent costs one time-out: then there is a pause, in which the database answers."""
+
+    def refuse(*_: object) -> None:
+        pytest.fail("A thread waits for the store, too.")
 
     async def main() -> None:
         await _opened(_get)
+        monkeypatch.setattr(RedisStore, "_ask", refuse)
         server.pause()
         try:
             assert "3" == (await _get()).title
@@ -271,6 +281,7 @@ def test_silent_store(server: servers.RedisServer, ways: list[str], caplog: pyte
             assert not current_store().may_await()
             assert "3" == (await _get()).title
         finally:
+            monkeypatch.undo()
             server.resume()
 
     async_to_sync(main)()
@@ -435,6 +446,7 @@ def test_loops_of_their_own(ways: list[str]) -> None:
         await _opened(read)
         for _ in range(50):
             assert pk == (await read()).pk
+        await sync_to_async(connections.close_all)()
 
     with ThreadPoolExecutor(3) as pool:
         for done in [pool.submit(closing, lambda pk=pk: asyncio.run(main(pk))) for pk in (3, 4, 5)]:

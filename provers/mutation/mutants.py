@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from provers.mutation.mutant import Mutant
 from provers.mutation.rules import (
+    awaited,
     clauses,
     direct,
     functions,
@@ -24,6 +25,7 @@ MUTANTS: list[Mutant] = [
     *protocol.MUTANTS,
     *stores.MUTANTS,
     *near.MUTANTS,
+    *awaited.MUTANTS,
     *transactions.MUTANTS,
     *writes.MUTANTS,
     *raw_sql.MUTANTS,

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple, TypeVar
 
 from django.core.exceptions import SynchronousOnlyOperation
 
-from everfresh.events import Event, emit, is_heard, withheld
 from everfresh.stores import Snapshots, current_store
 
 __all__ = ["NotHeld", "answered", "handed", "is_peeking", "once", "peek"]
@@ -91,26 +90,12 @@ def peek(read: Callable[[], T], known: _Known | None = None) -> T:
     """
     token = _peeking.set(known or _Known())
     try:
-        return _told(read) if is_heard() else read()
+        return read()
     except SynchronousOnlyOperation:
         # A query that nobody caches. Django stops it here, as it should.
         raise NotHeld from None
     finally:
         _peeking.reset(token)
-
-
-def _told(read: Callable[[], T]) -> T:
-    """What *read* gives, and tell of it if it came to an end: one that begins anew is one read."""
-    later: list[Event] = []
-    try:
-        with withheld(later):
-            return read()
-    except (NotHeld, SynchronousOnlyOperation):
-        later.clear()
-        raise
-    finally:
-        for event in later:
-            emit(event)
 
 
 async def answered(read: Callable[[], T]) -> T:

@@ -30,6 +30,7 @@ FIRST_READS: Final = 8
 """So many reads of a loop go through a thread. `async_to_sync` makes a loop for each call, which is to open nothing."""
 
 PIECE_BYTES: Final = 1 << 18
+"""Taken at a time. No less than a record of TLS, of which the rest would lie where no loop looks."""
 
 WOULD_BLOCK: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
@@ -43,8 +44,6 @@ class Line:
         self._connection = connection
         self._sock: Any = connection._sock
         self._sock.setblocking(False)
-        # TLS may hold more than the socket has to tell of.
-        self._pending: Callable[[], int] = getattr(self._sock, "pending", _nothing)
         self._timeout: float | None = connection.socket_timeout
         self._unsent = b""
         self._rest = b""
@@ -53,8 +52,8 @@ class Line:
         self.incarnation = str(connection.everfresh_incarnation)
         """Of the server that it leads to."""
         self.is_open = True
-        # A loop may end without a word to us. Then nobody holds this any more, and the socket is closed before the
-        # garbage collector comes to it.
+        # A loop may end without a word to us. Then nobody holds this any more, and the socket is closed, whoever still
+        # holds the connection, and before the garbage collector comes to it.
         weakref.finalize(self, connection.disconnect)
 
     def listen(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -123,8 +122,6 @@ class Line:
             if not piece:
                 raise RedisConnectionError("The server closed the connection.")
             self._rest += piece
-            while more := self._pending():
-                self._rest += self._sock.recv(more)
             self._answer()
         except WOULD_BLOCK:
             pass
@@ -238,14 +235,10 @@ class Lines:
                 return
             seat.line = line
 
-        opening.add_done_callback(arrived, context=Context())
+        opening.add_done_callback(arrived)
 
     def _made(self) -> Line:
         return Line(self._connect())
-
-
-def _nothing() -> int:
-    return 0
 
 
 def _parse(data: bytes, at: int) -> tuple[Values | Exception, int]:
