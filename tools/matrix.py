@@ -45,6 +45,7 @@ CORNERS = (
 )
 INDEPENDENT = (
     "tests/audit",
+    "tests/benchmarks",
     "tests/fragments/test_jinja2.py",
     "tests/functions/test_views.py",
     "tests/functions/test_views_async.py",
@@ -53,6 +54,7 @@ INDEPENDENT = (
     "tests/protocol_model",
     "tests/seeds/test_cachebot.py",
     "tests/stores",
+    "tests/test_async_store.py",
     "tests/test_checks.py",
     "tests/test_codec.py",
     "tests/test_conf.py",
