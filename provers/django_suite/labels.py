@@ -40,7 +40,8 @@ CORE = (
 """Those with the most to get wrong, for a run of few minutes."""
 
 FEW = (
-    "basic many_to_one one_to_one many_to_many delete update get_or_create select_related custom_managers foreign_object"
+    "basic many_to_one one_to_one many_to_many delete update get_or_create select_related custom_managers"
+    " foreign_object"
 ).split()
 """Those of rows, relations and writes, for a run of which every write commits: each test empties all tables then."""
 
