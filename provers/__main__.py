@@ -51,7 +51,7 @@ PROVERS = [
     _suite("Django's own test suite", "--at-once", "2", "--work", "{work}"),
     _suite("… and each hit verified", "--verify", "--plain", "{work}/plain"),
     _suite("… with rows as entries of their own", "--rows", "--plain", "{work}/plain", "--at-once", "2"),
-    _suite("… with near copies", "--store", "redis", "--near", "--committed", "--extent", "core", "--at-once", "2"),
+    _suite("… with near copies", "--store", "redis", "--near", "--committed", "--extent", "few", "--at-once", "2"),
     _suite("… on PostgreSQL and Redis", "--db", "postgresql", "--store", "redis", "--at-once", "2"),
     _suite("… of the oldest Django", "--store", "redis", "--at-once", "2", python=OLDEST),
     Prover(name="other people's applications", arguments=("provers.applications",)),

@@ -263,10 +263,10 @@ def _catch_stumbles() -> None:
 
     plan = querysets.plan
 
-    def plan_or_tell(query: Any, using: str, form: str, *args: Any) -> Any:
+    def plan_or_tell(query: Any, using: str, form: str, *args: Any, **kwargs: Any) -> Any:
         before = detached(query)
         try:
-            return plan(query, using, form, *args)
+            return plan(query, using, form, *args, **kwargs)
         except Exception as error:
             if isinstance(error, Uncacheable) and "cannot compile" not in error.reason:
                 raise

@@ -39,15 +39,21 @@ CORE = (
 ).split()
 """Those with the most to get wrong, for a run of few minutes."""
 
+FEW = (
+    "basic many_to_one one_to_one many_to_many delete update get_or_create select_related custom_managers"
+    " foreign_object"
+).split()
+"""Those of rows, relations and writes, for a run of which every write commits: each test empties all tables then."""
+
 APART = {"gis_tests", "test_runner", "test_runner_apps"}
 """They need libraries of their own, or run suites of their own."""
 
-EXTENTS = ("core", "orm", "whole")
+EXTENTS = ("few", "core", "orm", "whole")
 
 
 def labels_of(extent: str, tests: Path, db: str) -> list[str]:
     """The labels of an *extent* of the suite in *tests* that run on *db*."""
-    chosen = {"core": CORE, "orm": ORM}.get(extent) or _all(tests)
+    chosen = {"few": FEW, "core": CORE, "orm": ORM}.get(extent) or _all(tests)
     return [label for label in chosen if (label, db) != ("postgres_tests", "sqlite")]
 
 

@@ -92,7 +92,7 @@ class KillClients(Disaster):
 class KillListeners(Disaster):
     """``CLIENT KILL`` of the connections on which near readers are told of changes."""
 
-    every = 0.7
+    every = 1.6  # a new one is opened a second later
     expected = ("listeners killed",)
 
     def strike(self) -> None:

@@ -207,7 +207,7 @@ LATE: dict[str, Any] = {"demand": Demand.BOUNDED, "near_seconds": 0.3}
 
 EVERFRESH += [
     # Over loopback a push has arrived before the answer to whoever caused it, so here copies are as exact as Redis.
-    Scenario(**NEAR, minimum_near=0.3),
+    Scenario(**NEAR),
     Scenario(**NEAR, dawdle=0.3),
     Scenario(**NEAR, threads=4),
     Scenario(**NEAR, isolation="repeatable read", minimum_hits=0.1),
