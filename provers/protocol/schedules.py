@@ -156,7 +156,7 @@ class Stage:
     def _judge(self, entry: bytes | None, versions: Sequence[bytes | None]) -> int | codec.Miss:
         if entry is None:
             return codec.MISS
-        return reading.entries.valid(entry, self._in_order(versions), self._clauses, BODY)
+        return reading.entries.valid(entry, self._in_order(versions), self._clauses, BODY)[0]
 
     def _visible(self) -> dict[str, object]:
         snapshot = self._store.read(self._key, self._names)
