@@ -157,11 +157,14 @@ def main() -> int:
     }
     run = Run(options, console, results)
     with grounds() as place:
-        for part in options.only:
-            PARTS[part](run, place)
-    results["targets"] = verdicts = targets.judge(results)
+        try:
+            for part in options.only:
+                PARTS[part](run, place)
+        finally:
+            # What was measured is kept, whatever a later part stumbles over.
+            results["targets"] = verdicts = targets.judge(results)
+            options.json.write_text(json.dumps(results, indent=1) + "\n")
     console.print(targets.table(verdicts))
-    options.json.write_text(json.dumps(results, indent=1) + "\n")
     console.print(f"{perf_counter() - start:.0f} s. All figures are in {_shown(options.json)}.", highlight=False)
     return int(run.failed)
 
