@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
-from uuid import UUID
 
 from django.core.exceptions import FieldDoesNotExist
 from django.core.signals import setting_changed
@@ -37,6 +36,7 @@ from everfresh.queries.replay import Rows, query_rows
 from everfresh.queries.terms import PLAIN
 from everfresh.queries.watching import EVERYTHING
 from everfresh.reading import Wanted, drop, read
+from everfresh.tables import table_of
 
 __all__ = ["direct_entry", "get", "get_by_manager", "get_related"]
 
@@ -46,26 +46,6 @@ _by_manager = BaseManager.get_queryset
 _by_descriptor = ForwardManyToOneDescriptor.get_queryset
 """Django's own. Other libraries put theirs in the place of these, which has to be asked then."""
 
-_KINDS: dict[type[Field[Any, Any]], type] = {
-    **dict.fromkeys(
-        (
-            models.AutoField,
-            models.BigAutoField,
-            models.SmallAutoField,
-            models.IntegerField,
-            models.BigIntegerField,
-            models.SmallIntegerField,
-            models.PositiveIntegerField,
-            models.PositiveBigIntegerField,
-            models.PositiveSmallIntegerField,
-        ),
-        int,
-    ),
-    **dict.fromkeys((models.CharField, models.SlugField, models.EmailField, models.URLField, models.TextField), str),
-    models.UUIDField: UUID,
-}
-"""By exact class of field: the class of the values that are their own names. Others take the way of all queries."""
-
 
 @dataclass(eq=False, slots=True)
 class _Road:
@@ -73,6 +53,8 @@ class _Road:
 
     family: Family
     kind: type
+    """The exact class of values that are their own names."""
+
     hydrator: RowHydrator
 
     def wanted(self, value: object, policy: Policy) -> Wanted | None:
@@ -248,8 +230,12 @@ def _road(model: type[Model], name: str, connection: BaseDatabaseWrapper) -> _Ro
 
 def _new_road(model: type[Model], name: str, connection: BaseDatabaseWrapper) -> _Road | None:
     field = _unique_field(model, name)
-    kind = None if field is None else _KINDS.get(type(_end(field)))
-    if field is None or kind is None or len(model._meta.pk_fields) > 1:
+    facts = None if field is None else table_of(field.model, connection.vendor)
+    if field is None or facts is None or len(model._meta.pk_fields) > 1:
+        return None
+    # Values of other classes take the way of all queries, which looks at them more closely.
+    kind = facts.exact.get(field.column or "")
+    if kind is None:
         return None
     try:
         family = family_of(model, connection.alias, field)
@@ -285,13 +271,6 @@ def _unique_field(model: type[Model], name: str) -> Field[Any, Any] | None:
         return None
     if follows and not (field.is_relation and field.target_field.name == beyond):
         return None
-    return field  # type: ignore[no-any-return]
-
-
-def _end(field: Any) -> Field[Any, Any]:
-    """The field whose values *field* holds."""
-    while field.is_relation:
-        field = field.target_field
     return field  # type: ignore[no-any-return]
 
 
