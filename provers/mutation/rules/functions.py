@@ -23,15 +23,15 @@ MUTANTS = [
     Mutant(
         rule="a tag that moved and did no harm gets a version in a recording, for a list of rows too",
         file="reading/many.py",
-        old="            note_hit(self._store, wanted, versions)",
-        new="            note(wanted, versions)",
+        old="                versions = renewed_hit(self._store, wanted, entry, versions)",
+        new="                pass",
         tests=RECORDED,
     ),
     Mutant(
         rule="a tag that moved gets a version only where it did no harm until then",
         file="reading/entries.py",
-        old="    return versions if stale(moved) else now",
-        new="    return now",
+        old="        return live\n    if store.renews and None not in now:",
+        new="        pass\n    if store.renews and None not in now:",
         tests=RECORDED,
     ),
     Mutant(

@@ -203,8 +203,8 @@ MUTANTS = [
     Mutant(
         rule="a hit is stamped anew only where it is still valid",
         file="reading/entries.py",
-        old="    if None in now or stale(moved):",
-        new="    if None in now:",
+        old="        return live\n    if store.renews and None not in now:",
+        new="        pass\n    if store.renews and None not in now:",
         tests="tests/test_renewed.py",
         store="redis",
     ),

@@ -8,8 +8,8 @@ else take the versions -> compute -> store under the versions that were taken *b
 
 from __future__ import annotations
 
-from everfresh.reading.entries import Answer, Body, Wanted, renewed, settled
+from everfresh.reading.entries import Answer, Body, Wanted, renewed
 from everfresh.reading.many import Moment, Moved
 from everfresh.reading.one import drop, read
 
-__all__ = ["Answer", "Body", "Moment", "Moved", "Wanted", "drop", "read", "renewed", "settled"]
+__all__ = ["Answer", "Body", "Moment", "Moved", "Wanted", "drop", "read", "renewed"]

@@ -26,13 +26,11 @@ __all__ = [
     "Body",
     "Wanted",
     "note",
-    "note_hit",
     "note_peeked",
     "pack",
     "reason_not_to_store",
     "renewed",
     "renewed_hit",
-    "settled",
     "valid",
     "verify",
 ]
@@ -115,15 +113,8 @@ def note(wanted: Wanted, versions: tuple[bytes | None, ...]) -> None:
             recording.note(wanted.clauses.named(wanted.names), zip(wanted.names, versions, strict=True), timeout)
 
 
-def note_hit(store: Store, wanted: Wanted, versions: tuple[bytes | None, ...]) -> None:
-    """Tell whoever records of an answer that was valid under these *versions*."""
-    if None in versions and current_recording() is not None:
-        versions = settled(store, wanted.names, versions, wanted.clauses.stale)
-    note(wanted, versions)
-
-
 def note_peeked(wanted: Wanted, versions: tuple[bytes | None, ...], *, has_moved: bool) -> None:
-    """As `note_hit`, for who must not wait; *has_moved* as `valid` gives it.
+    """As `note`, of a hit of who must not wait; *has_moved* as `valid` gives it.
 
     Raises:
         NotHeld: where the store has to be told something, or asked.
@@ -132,30 +123,6 @@ def note_peeked(wanted: Wanted, versions: tuple[bytes | None, ...], *, has_moved
     if (has_moved and not wanted.near) or (None in versions and current_recording() is not None):
         raise NotHeld
     note(wanted, versions)
-
-
-def settled(
-    store: Store,
-    names: Sequence[str],
-    versions: tuple[bytes | None, ...],
-    stale: Callable[[Sequence[bool]], bool],
-) -> tuple[bytes | None, ...]:
-    """The *versions* of a hit, with one for each tag that moved and did not make it stale.
-
-    Such a tag has none. Other reads of the recording would give it one, and the recording would have seen two. So it
-    gets one now, which is as good as before where nothing touched the answer in between.
-
-    Args:
-        store: where it was found.
-        names: of its tags.
-        versions: under which it was valid.
-        stale: is it stale, when for each of *names* is told whether it moved?
-    """
-    if None not in versions:
-        return versions
-    now = store.begin_fill(NO_KEY, names, 0).versions
-    moved = [was is None or was != is_now for was, is_now in zip(versions, now, strict=True)]
-    return versions if stale(moved) else now
 
 
 def _note_tables(recording: Recording, wanted: Wanted, timeout: float | None) -> bool:
@@ -200,6 +167,9 @@ def renewed(
     Else moves by different writes, none of which changed the answer, would add up until each group of a clause has
     moved. What was valid under the versions that are taken now is as good as computed under them.
 
+    A store that cannot change how an entry begins is asked for them only while somebody records: a tag that moved has
+    no version, other reads of the recording would give it one, and the recording would have seen two.
+
     Args:
         store: where it was found.
         key: of the entry.
@@ -208,13 +178,13 @@ def renewed(
         live: those under which it was found to be valid.
         stale: is it stale, when for each of *names* is told whether it moved?
     """
-    if not store.renews:
+    if not store.renews and (None not in live or current_recording() is None):
         return live
     now = store.begin_fill(NO_KEY, names, 0).versions
-    moved = [before is None or before != version for before, version in zip(was, now, strict=True)]
-    if None in now or stale(moved):
+    if stale([before is None or before != version for before, version in zip(was, now, strict=True)]):
         return live
-    store.renew(key, codec.head(was), codec.head(now))
+    if store.renews and None not in now:
+        store.renew(key, codec.head(was), codec.head(now))
     return now
 
 

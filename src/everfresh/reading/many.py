@@ -15,7 +15,6 @@ from everfresh.reading.entries import (
     Body,
     Wanted,
     note,
-    note_hit,
     note_peeked,
     pack,
     reason_not_to_store,
@@ -118,7 +117,7 @@ class Moment:
             if self._is_peeking:
                 note_peeked(wanted, versions, has_moved=has_moved)
             else:
-                note_hit(self._store, wanted, versions)
+                note(wanted, versions)
         return value
 
     def fill(self, wanted: Sequence[Wanted], body: Body[T], compute: Callable[[], Sequence[T]]) -> Sequence[T]:

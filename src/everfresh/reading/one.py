@@ -19,7 +19,6 @@ from everfresh.reading.entries import (
     Body,
     Wanted,
     note,
-    note_hit,
     note_peeked,
     pack,
     reason_not_to_store,
@@ -63,7 +62,7 @@ def read(
                 versions = renewed_hit(store, wanted, snapshot.entry, versions)
             if wanted.is_to_be_verified:
                 verify(store, wanted, versions, value, compute, body)
-            note_hit(store, wanted, versions)
+            note(wanted, versions)
             return Answer(value, Outcome.HIT)
         if wanted.grace is not None:
             old = _old(wanted, wanted.grace, snapshot.entry, snapshot.versions, body)

@@ -86,11 +86,11 @@ def look_recorded(computations: Sequence[Computation]) -> list[Answer[Any] | Non
     keys = [f"{each.key}{suffix}" for each in computations]
     seen = look(keys, near=all(each.is_near for each in computations))
     answers: list[Answer[Any] | None] = []
-    for each, stored in zip(computations, seen, strict=True):
+    for key, each, stored in zip(keys, computations, seen, strict=True):
         if stored is None or not stored.is_current(each) or (each.unsuited and each.unsuited(stored.value)):
             answers.append(None)
         else:
-            stored.note(each)
+            renew(key, stored).note(each)
             emit(Read(Outcome.HIT, label=each.label))
             answers.append(Answer(stored.value, Outcome.HIT))
     return answers

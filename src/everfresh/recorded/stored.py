@@ -13,7 +13,7 @@ from everfresh import ages, codec
 from everfresh.bounded import Bounded
 from everfresh.conf import settings
 from everfresh.exceptions import Unencodable
-from everfresh.reading import renewed, settled
+from everfresh.reading import renewed
 from everfresh.recorded.computations import Computation
 from everfresh.recording import Dependencies, Recording, current_recording
 from everfresh.stores import NO_KEY, current_store
@@ -72,8 +72,7 @@ class Stored:
     def note(self, computation: Computation) -> None:
         """Tell whoever records what is read."""
         if (outer := current_recording()) is not None:
-            names, stale = self.dependencies.names, self.dependencies.stale
-            pairs = zip(names, settled(current_store(), names, self.versions, stale), strict=True)
+            pairs = zip(self.dependencies.names, self.versions, strict=True)
             limits = (computation.timeout, None if self.expires is None else ages.left_until(self.expires))
             timeout = min((each for each in limits if each is not None), default=None)
             outer.note(self.dependencies.clauses(), pairs, timeout)
