@@ -24,6 +24,8 @@ class Counts:
     def __init__(self) -> None:
         self.trips: list[str] = []
         self.asked = 0
+        self.posted = 0
+        """What was sent to Redis without waiting for the answer."""
         self.under_way = 0
         self.on_redis = type(current_store().store).__name__ == "NearStore"
         self.statements: list[str] = []
@@ -33,7 +35,7 @@ class Counts:
     def clear(self) -> None:
         """Begin to count."""
         self.trips.clear()
-        self.asked = 0
+        self.asked = self.posted = 0
         self.statements.clear()
         self.texts = 0
 
@@ -46,6 +48,10 @@ class Counts:
     def exchanges(self) -> int:
         """Round trips over the network. Only Redis has one for each operation; elsewhere operations are counted."""
         return self.asked if self.on_redis else len(self.trips)
+
+    def waited_for(self, trips: int, *, of: int) -> bool:
+        """Were there *trips* that somebody waited for, *of* so many operations? Only what goes to Redis is posted."""
+        return (self.exchanges, self.posted) == ((trips, of - trips) if self.on_redis else (of, 0))
 
     @property
     def verbs(self) -> dict[str, int]:
@@ -82,13 +88,13 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> Counts:
     def counted(name: str) -> Callable[..., Any]:
         original = getattr(store, name)
 
-        def method(*args: Any) -> Any:
+        def method(*args: Any, **options: Any) -> Any:
             # DjangoStore.fill() gives the lease back by release(), and its read() is a read_many(): one trip each.
             if not counts.under_way:
                 counts.trips.append(name)
             counts.under_way += 1
             try:
-                return original(*args)
+                return original(*args, **options)
             finally:
                 counts.under_way -= 1
 
@@ -97,15 +103,22 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> Counts:
     for name in TRIPS:
         monkeypatch.setattr(store, name, counted(name), raising=False)
     if counts.on_redis:
-        from everfresh.stores import redis
+        from everfresh.stores import connections
 
-        converse = redis._converse
+        converse = connections._converse
 
         def exchange(asked: Any, commands: Sequence[Any]) -> Any:
             counts.asked += 1
             return converse(asked, commands)
 
-        monkeypatch.setattr(redis, "_converse", exchange)
+        monkeypatch.setattr(connections, "_converse", exchange)
+        post = connections.Connections.post
+
+        def posted(self: Any, commands: Any, **options: Any) -> None:
+            counts.posted += 1
+            post(self, commands, **options)
+
+        monkeypatch.setattr(connections.Connections, "post", posted)
     connection.ensure_connection()
     owner = type(connection._connections[connection._alias])
     create = owner.create_cursor

@@ -17,12 +17,12 @@ from django.db.models import Prefetch
 import everfresh
 from everfresh.events import Event, listening
 from everfresh.stores import GuardedStore, Snapshots, current_store
+from everfresh.stores.connections import Connections
 from everfresh.stores.lines import FIRST_READS
-from everfresh.stores.redis import RedisStore
 from tests import servers
+from tests.awaited import READS, all_of, make_books, shown, ways, write
 from tests.conftest import Configure, Elsewhere, closing
 from tests.library.models import Author, Book
-from tests.test_awaiting import READS, _all, _shown, _write, ways
 
 if TYPE_CHECKING:
     from pytest_django.fixtures import Settings
@@ -40,8 +40,7 @@ def rows(configure: Configure, settings: Settings, redis_url: str) -> None:
     backend = "django.core.cache.backends.redis.RedisCache"
     settings.CACHES = {**settings.CACHES, "asked": {"BACKEND": backend, "LOCATION": redis_url}}
     configure(CACHE="asked", CACHE_ALL=True, NEAR=False)
-    Author.objects.bulk_create([Author(id=1, name="A"), Author(id=2, name="B")])
-    Book.objects.bulk_create([Book(id=at, author_id=1 + at % 2, title=f"{at}") for at in range(1, 11)])
+    make_books()
 
 
 @pytest.fixture
@@ -84,7 +83,7 @@ def test_hits_need_no_thread(ways: list[str], name: str) -> None:
     answer, expected, went = async_to_sync(main)()
     asks = name == "in_bulk" and connection.vendor == "sqlite" and django.VERSION >= (6,)
     assert (["in_bulk"] if asks else []) == went
-    assert _shown(expected) == _shown(answer)
+    assert shown(expected) == shown(answer)
 
 
 def test_first_reads(ways: list[str]) -> None:
@@ -110,7 +109,7 @@ def test_prefetch(ways: list[str]) -> None:
         ways.clear()
         return await READS["prefetch"]()
 
-    assert 5 == len(_shown(async_to_sync(main)())[0][1])
+    assert 5 == len(shown(async_to_sync(main)())[0][1])
     assert 1 == len(ways)
 
 
@@ -119,7 +118,7 @@ def test_prefetched_without_copies(ways: list[str], configure: Configure) -> Non
     books = Prefetch("books", Book.objects.cache(near=False))
 
     def read() -> Awaitable[Any]:
-        return _all(Author.objects.cache(near=True).order_by("pk").prefetch_related(books))
+        return all_of(Author.objects.cache(near=True).order_by("pk").prefetch_related(books))
 
     async def main() -> Any:
         await _opened(read)
@@ -131,7 +130,7 @@ def test_prefetched_without_copies(ways: list[str], configure: Configure) -> Non
         return None
 
     assert [["2", "4", "6", "8", "10"], ["1", "3", "5", "7", "9"]] == [
-        books for _, books in _shown(async_to_sync(main)())
+        books for _, books in shown(async_to_sync(main)())
     ]
 
 
@@ -141,13 +140,13 @@ def test_writes_are_seen_at_once(name: str, elsewhere: Elsewhere) -> None:
 
     async def main() -> tuple[Any, Any]:
         await _opened(READS[name])
-        await asyncio.to_thread(elsewhere, _write)
+        await asyncio.to_thread(elsewhere, write)
         answer = await READS[name]()
         with everfresh.disabled():
             return answer, await READS[name]()
 
     answer, expected = async_to_sync(main)()
-    assert _shown(expected) == _shown(answer)
+    assert shown(expected) == shown(answer)
 
 
 def test_writes_between_looks(monkeypatch: pytest.MonkeyPatch, elsewhere: Elsewhere) -> None:
@@ -274,7 +273,7 @@ def test_silent_store(
 
     async def main() -> None:
         await _opened(_get)
-        monkeypatch.setattr(RedisStore, "_ask", refuse)
+        monkeypatch.setattr(Connections, "ask", refuse)
         server.pause()
         try:
             assert "3" == (await _get()).title

@@ -9,34 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 import django
 import pytest
-from asgiref.sync import SyncToAsync, async_to_sync
+from asgiref.sync import async_to_sync
 from django.core.cache import caches
 from django.db import connection, connections, transaction
-from django.db.models import Count, QuerySet
+from django.db.models import QuerySet
 from pytest_django.fixtures import Settings
 
 import everfresh
+from tests.awaited import READS, make_books, shown, ways, write
 from tests.conftest import Configure, Elsewhere
-from tests.library.models import Author, Book
+from tests.library.models import Book
 
 if TYPE_CHECKING:
     from pytest_django.fixtures import Settings
 
+__all__ = ["ways"]
+
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def ways(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What was called in another thread, by name."""
-    called: list[str] = []
-    original = SyncToAsync.__call__
-
-    async def counted(self: Any, *args: Any, **kwargs: Any) -> Any:
-        called.append(getattr(self.func, "__name__", ""))
-        return await original(self, *args, **kwargs)
-
-    monkeypatch.setattr(SyncToAsync, "__call__", counted)
-    return called
 
 
 @pytest.fixture(autouse=True)
@@ -45,38 +34,7 @@ def rows(configure: Configure, settings: Settings, redis_url: str) -> None:
     backend = "django.core.cache.backends.redis.RedisCache"
     settings.CACHES = {**settings.CACHES, "pushing": {"BACKEND": backend, "LOCATION": redis_url}}
     configure(CACHE="pushing", CACHE_ALL=True, NEAR=True)
-    Author.objects.bulk_create([Author(id=1, name="A"), Author(id=2, name="B")])
-    Book.objects.bulk_create([Book(id=at, author_id=1 + at % 2, title=f"{at}") for at in range(1, 11)])
-
-
-async def _all(queryset: QuerySet[Any]) -> list[Any]:
-    return [item async for item in queryset]
-
-
-READS: dict[str, Callable[[], Awaitable[Any]]] = {
-    "get": lambda: Book.objects.aget(pk=3),
-    "get by two": lambda: Book.objects.aget(pk=3, title="3"),
-    "list": lambda: _all(Book.objects.filter(author_id=1).order_by("pk")),
-    "rows": lambda: _all(Book.objects.cache(rows=True).filter(author_id=1).order_by("pk").select_related("author")),
-    "values": lambda: _all(Book.objects.order_by("pk").values("pk", "title")),
-    "prefetch": lambda: _all(Author.objects.order_by("pk").prefetch_related("books")),
-    "count": lambda: Book.objects.filter(author_id=1).acount(),
-    "exists": lambda: Book.objects.filter(author_id=1).aexists(),
-    "first": lambda: Book.objects.order_by("pk").afirst(),
-    "last": lambda: Book.objects.order_by("pk").alast(),
-    "earliest": lambda: Book.objects.aearliest("pk"),
-    "latest": lambda: Book.objects.alatest("pk"),
-    "in_bulk": lambda: Book.objects.ain_bulk([1, 2]),
-    "aggregate": lambda: Book.objects.aaggregate(n=Count("pk")),
-}
-
-
-def _shown(answer: Any) -> Any:
-    if isinstance(answer, list):
-        return [_shown(each) for each in answer]
-    if isinstance(answer, Author):
-        return answer, [book.title for book in answer.books.all()]
-    return answer.title if isinstance(answer, Book) else answer
+    make_books()
 
 
 async def _warm(read: Callable[[], Awaitable[Any]], ways: list[str] | None = None) -> None:
@@ -107,7 +65,7 @@ def test_held_answers_need_no_thread(ways: list[str], name: str) -> None:
     # Since 6.0 Django asks a connection to SQLite how many keys a query may have, and there is none on the loop.
     asks = name == "in_bulk" and connection.vendor == "sqlite" and django.VERSION >= (6,)
     assert (["in_bulk"] if asks else []) == went
-    assert _shown(expected) == _shown(answer)
+    assert shown(expected) == shown(answer)
 
 
 @pytest.mark.parametrize("name", READS)
@@ -116,19 +74,13 @@ def test_writes_are_seen_at_once(name: str, elsewhere: Elsewhere) -> None:
 
     async def main() -> tuple[Any, Any]:
         await _warm(READS[name])
-        await asyncio.to_thread(elsewhere, _write)
+        await asyncio.to_thread(elsewhere, write)
         answer = await READS[name]()
         with everfresh.disabled():
             return answer, await READS[name]()
 
     answer, expected = async_to_sync(main)()
-    assert _shown(expected) == _shown(answer)
-
-
-def _write() -> None:
-    Book.objects.filter(pk__in=[2, 10]).delete()
-    Book.objects.exclude(pk=3).update(title="new")
-    Book.objects.create(id=90_000, author_id=1, title="more")
+    assert shown(expected) == shown(answer)
 
 
 @pytest.mark.parametrize("name", ["get", "list", "count"])

@@ -317,11 +317,11 @@ def test_flushall_in_the_middle(redis: servers.RedisServer) -> None:
         original = getattr(store, name)
 
         def flushed(*args: Any, original: Any = original) -> Any:
-            store.store._ask(lambda _: [("FLUSHALL",)])
+            store.store.connections.ask(lambda _: [("FLUSHALL",)])
             return original(*args)
 
         setattr(store, name, flushed)
-        store.store._ask(lambda _: [("FLUSHALL",)])
+        store.store.connections.ask(lambda _: [("FLUSHALL",)])
         assert truth(_titles) == _titles() == _titles()
         _rename(name)
         assert [name] == _titles() == _titles()
@@ -333,9 +333,9 @@ def test_flushall_in_the_middle(redis: servers.RedisServer) -> None:
 def test_garbage_under_keys_is_a_miss(redis: servers.RedisServer, garbage: bytes) -> None:
     """Bytes that are nobody's entry, version or lease never raise and are never served."""
     store = current_store().store
-    [keys] = store.store._ask(lambda at: [("KEYS", f"{at}*")])
+    [keys] = store.store.connections.ask(lambda at: [("KEYS", f"{at}*")])
     assert keys
-    store.store._ask(lambda _: [("SET", key, garbage) for key in keys])
+    store.store.connections.ask(lambda _: [("SET", key, garbage) for key in keys])
 
     assert ["old"] == _titles() == _titles()
     _rename()
@@ -346,8 +346,8 @@ def test_garbage_under_keys_is_a_miss(redis: servers.RedisServer, garbage: bytes
 def test_keys_of_another_type_are_an_outage(redis: servers.RedisServer) -> None:
     """A list where an entry should be makes the server complain: the database answers."""
     store = current_store().store
-    [keys] = store.store._ask(lambda at: [("KEYS", f"{at}*")])
-    store.store._ask(lambda _: [command for key in keys for command in (("DEL", key), ("RPUSH", key, "x"))])
+    [keys] = store.store.connections.ask(lambda at: [("KEYS", f"{at}*")])
+    store.store.connections.ask(lambda _: [command for key in keys for command in (("DEL", key), ("RPUSH", key, "x"))])
 
     assert ["old"] == _titles()
     _rename()

@@ -36,16 +36,16 @@ class ExchangeCounter:
     """Counts what each thread asks of Redis: a hit for which it asked nothing was a near one. One for a process."""
 
     def __init__(self) -> None:
-        from everfresh.stores.redis import RedisStore
+        from everfresh.stores.connections import Connections
 
         self._own = threading.local()
-        ask = RedisStore._ask
+        ask = Connections.ask
 
-        def counted(store: RedisStore, commands: Any) -> Any:
+        def counted(connections: Connections, commands: Any) -> Any:
             self._own.exchanges = self.exchanges + 1
-            return ask(store, commands)
+            return ask(connections, commands)
 
-        RedisStore._ask = counted  # type: ignore[method-assign]
+        Connections.ask = counted  # type: ignore[method-assign]
 
     @property
     def exchanges(self) -> int:

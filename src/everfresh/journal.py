@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from secrets import token_hex
+from time import monotonic
 from typing import Any
 
 from django.db import DatabaseError
@@ -230,8 +231,11 @@ class Journal:
             return
         store, writer = current_store(), token_hex(8)
         names, held = _to_mark(tags) if store.holds else (list(tags), {})
+        lasts = settings().limits.mark_seconds
+        # After half of its time a mark may be over, by clocks that run differently, before its end has arrived.
+        stands_until = monotonic() + lasts / 2
         try:
-            store.mark(names, writer, settings().limits.mark_seconds, list(held))
+            store.mark(names, writer, lasts, list(held))
         except InvalidationNotSent:
             if settings().on_mark_failure == "raise":
                 # Part of it may have arrived, and nothing will be written under it.
@@ -243,7 +247,7 @@ class Journal:
             yield
         finally:
             # A COMMIT that raised may have happened all the same: its outcome is unknown, so it counts as done.
-            store.done(names, writer, held)
+            store.done(names, writer, held, wait=monotonic() > stands_until)
 
     # Following the transaction
 

@@ -223,7 +223,7 @@ class SteppingStore:
             self.inner._cache.delete_many([f"ef:{letter}:{name}" for name in names])
             return
         letter = {"entry": "e", "lease": "l", "version": "t", "pending": "p"}[kind]
-        self.inner.store._ask(lambda at: [("DEL", *[f"{at}{letter}{{{name}}}" for name in names or {"-"}])])
+        self.inner.store.connections.ask(lambda at: [("DEL", *[f"{at}{letter}{{{name}}}" for name in names or {"-"}])])
 
 
 class Schedule:

@@ -17,6 +17,7 @@ from tests import servers
 if TYPE_CHECKING:
     from everfresh.stores import Snapshot
     from everfresh.stores.near import NearStore
+    from everfresh.stores.redis import RedisStore
 
 TAGS = ("one", "two")
 ENTRY = b"entry"
@@ -50,8 +51,14 @@ def hold(store: NearStore, key: str = "key", tags: Sequence[str] = TAGS, entry: 
     return held
 
 
+def answered(store: RedisStore) -> None:
+    """Wait until the server has done all that was posted to it."""
+    store.connections.ask(lambda _: [("PING",)])
+
+
 def settle(store: NearStore) -> None:
     """Wait until the store has heard of all that changed so far."""
+    answered(store.store)
     for _ in range(2):
         store.peek("nothing", ())
         assert store._pushes is not None

@@ -83,7 +83,9 @@ def connection_kwargs(store: Any) -> dict[str, Any]:
     assert isinstance(store.store, NearStore)
     assert isinstance(store.store.store, RedisStore)
     return {
-        name: value for name, value in store.store.store.pool.connection_kwargs.items() if not name.endswith("_func")
+        name: value
+        for name, value in store.store.store.connections.pool.connection_kwargs.items()
+        if not name.endswith("_func")
     }
 
 
@@ -187,7 +189,7 @@ class TestOthers:
             assert store.read("key", ["tag"], near=True).held is not None
             close_stores()
             # Those to the sentinel too.
-            pool = store.store.store.pool  # type: ignore[attr-defined]
+            pool = store.store.store.connections.pool  # type: ignore[attr-defined]
             pools = [pool, *(each.connection_pool for each in pool.sentinel_manager.sentinels)]
             assert [[each._sock for each in one._available_connections] for one in pools] == [[None], [None]]
 

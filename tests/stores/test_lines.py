@@ -246,10 +246,9 @@ class TestLost:
         async def main() -> None:
             line = await opened(store)
             with servers.redis_server() as successor:
-                pool = store.pool
-                pool.connection_kwargs["port"] = successor.port
-                pool.disconnect()
-                for connection in pool._available_connections:
+                store.connections.pool.connection_kwargs["port"] = successor.port
+                for connection, _ in store.connections._idle:
+                    connection.disconnect()
                     connection.port = successor.port
                 store.mark(["else"], "writer", 30)
                 assert await entries(store, "key") is None

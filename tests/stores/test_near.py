@@ -20,6 +20,7 @@ from tests.stores.nearby import (
     TAGS,
     CountingConnection,
     Network,
+    answered,
     connected,
     exchanges,
     hold,
@@ -98,6 +99,7 @@ class TestCopies:
         """The read that leaves a copy returns it, so that what is decoded first is there for the next."""
         store.begin_fill("key", TAGS, 0)
         store.fill("key", ENTRY, b"", None)
+        settle(store)
 
         first = store.read("key", TAGS, near=True)
 
@@ -144,6 +146,7 @@ class TestCopies:
         store = connected(opened(silence_seconds=1000.0))
         store.begin_fill("key", TAGS, 0)
         store.fill("key", ENTRY, b"", 60.0)
+        settle(store)
         store.read("key", TAGS, near=True)
         begun = copies.monotonic()
 
@@ -181,6 +184,7 @@ class TestChanges:
             untouched = hold(store, "untouched", ("three",))
 
             change()
+            answered(other)
 
             assert store.peek("key", TAGS) is None
             assert store.read("key", TAGS, near=True).entry == other.read("key", TAGS).entry
@@ -202,7 +206,7 @@ class TestChanges:
                     # Nothing comes from the server.
                     patch.setattr(store._pushes, "take", pushes.Told)
                     if fails:
-                        patch.setattr(store.store, "_ask", broken)
+                        break_off(store, patch)
                         with pytest.raises(client.ConnectionError):
                             change()
                     else:
@@ -287,6 +291,7 @@ class TestMany:
         self.read(store)
         settle(store)
         other.fill("key7", b"newer", b"", None)
+        answered(other)
         assert self.read(store).entries[7] == b"newer"
         settle(store)
         assert exchanges(lambda: self.read(store)) == 0
@@ -336,9 +341,14 @@ class TestMany:
         network.close()
 
 
-def broken(_: object) -> None:
-    """Stands in for a connection that is lost."""
-    raise client.ConnectionError("nobody there")
+def break_off(store: NearStore, patch: pytest.MonkeyPatch) -> None:
+    """Let everything that is asked of the server or sent to it end as on a connection that is lost."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise client.ConnectionError("nobody there")
+
+    patch.setattr(store.store.connections, "ask", broken)
+    patch.setattr(store.store.connections, "post", broken)
 
 
 class TestRaces:
@@ -502,7 +512,7 @@ class TestGuarded:
         guard = GuardedStore(store, pause_seconds=1000.0)
         held = hold(store)
         with monkeypatch.context() as patch:
-            patch.setattr(store.store, "_ask", broken)
+            break_off(store, patch)
             assert guard.read("key", TAGS).entry is None
 
         assert guard.peek("key", TAGS) is None

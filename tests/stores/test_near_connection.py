@@ -82,10 +82,9 @@ class TestLost:
         hold(near_store)
         with servers.redis_server() as successor:
             # The address leads elsewhere now, as after a failover by name, and the old primary lives on.
-            pool = near_store.store.pool
-            pool.connection_kwargs["port"] = successor.port
-            pool.disconnect()
-            for connection in pool._available_connections:
+            near_store.store.connections.pool.connection_kwargs["port"] = successor.port
+            for connection, _ in near_store.store.connections._idle:
+                connection.disconnect()
                 connection.port = successor.port
             near_store.mark(["else"], "writer", 30)
 

@@ -12,7 +12,7 @@ import pytest
 import redis as client
 from redis.connection import Connection
 
-from everfresh.stores import redis
+from everfresh.stores import connections
 from everfresh.stores.redis import RedisStore
 from everfresh.testing import StoreContract
 from tests import servers
@@ -60,8 +60,8 @@ class TestRedisContract(StoreContract):
     def spoil(self, key: str, tag: str) -> None:
         store = self.opened[0]
         with client.Redis.from_url(self.url) as direct:
-            direct.rpush(f"contract:{store._incarnation}:e{{{key}}}", "a list")
-            direct.set(f"contract:{store._incarnation}:t{{{tag}}}", "nine byte")
+            direct.rpush(f"contract:{store.incarnation}:e{{{key}}}", "a list")
+            direct.set(f"contract:{store.incarnation}:t{{{tag}}}", "nine byte")
 
     def round_trips(self) -> int:
         return CountingConnection.requests
@@ -94,7 +94,7 @@ class TestRedisContract(StoreContract):
     def lose_record(self, tag: str) -> None:
         """Evict the pending record of *tag*."""
         with client.Redis.from_url(self.url) as direct:
-            assert direct.delete(f"contract:{self.opened[0]._incarnation}:p{{{tag}}}") == 1
+            assert direct.delete(f"contract:{self.opened[0].incarnation}:p{{{tag}}}") == 1
 
     def test_evicted_pending_record(self) -> None:
         """The marker in the version's place keeps a tag pending whose record was evicted, until the mark's deadline.
@@ -136,7 +136,7 @@ class TestRedisContract(StoreContract):
         """begin_fill puts a version in the place of what cannot be one."""
         self.store.read(self.key, [])
         with client.Redis.from_url(self.url) as direct:
-            direct.rpush(f"contract:{self.opened[0]._incarnation}:t{{{self.tag}}}", "a list")
+            direct.rpush(f"contract:{self.opened[0].incarnation}:t{{{self.tag}}}", "a list")
 
         assert (
             self.store.begin_fill(self.key, [self.tag], 5).versions
@@ -238,12 +238,12 @@ class TestIncarnations:
         """Once a new connection has met another server, no older connection to the one before is used as it is."""
         with servers.redis_server() as other:
             filled(store, b"old")
-            old_connection = store._pool.get_connection()
+            old_connection, _ = store.connections._idle.pop()
             # The address leads elsewhere now, as after a failover by name.
-            store._pool.connection_kwargs["port"] = other.port
+            store.connections.pool.connection_kwargs["port"] = other.port
             assert store.read("key", ["tag"]).entry is None
             old_connection.port = other.port
-            store._pool.release(old_connection)
+            store.connections._idle.append((old_connection, None))
 
             assert store.read("key", ["tag"]).entry is None
             assert filled(store, b"new") == store.read("key", ["tag"]).versions
@@ -293,7 +293,7 @@ class TestEnds:
         """It takes its connections with it, at once."""
         store = RedisStore.from_url(server.url)
         filled(store, b"entry")
-        [connection] = store._pool._available_connections
+        [[connection, _]] = store.connections._idle
         assert connection._sock is not None
         gc.disable()
         try:
@@ -307,18 +307,18 @@ class TestEnds:
     ) -> None:
         """A connection that is busy then is closed when it has its answer, and so is that of who asks later."""
         filled(store, b"entry")
-        converse = redis._converse
+        converse = connections._converse
 
         def closing(*args: Any) -> Any:
             store.close()
             return converse(*args)
 
         with monkeypatch.context() as patch:
-            patch.setattr(redis, "_converse", closing)
+            patch.setattr(connections, "_converse", closing)
             assert store.read("key", []).entry == b"entry"
-        assert [each._sock for each in store._pool._available_connections] == [None]
+        assert [each._sock for each in store.connections.pool._available_connections] == [None]
         assert store.read("key", []).entry == b"entry"
-        assert [each._sock for each in store._pool._available_connections] == [None]
+        assert [each._sock for each in store.connections.pool._available_connections] == [None]
 
 
 class TestTrouble:
@@ -368,7 +368,7 @@ class TestTrouble:
             with pytest.raises(client.exceptions.ReadOnlyError):
                 store.mark(["tag"], "writer", 5)
 
-        assert [each._sock for each in store._pool._available_connections] == [None]
+        assert [each._sock for each, _ in store.connections._idle] == [None]
 
     def test_full_server(self, server: servers.RedisServer, store: RedisStore) -> None:
         """A full server that may not evict refuses fills and marks, and still serves and invalidates."""

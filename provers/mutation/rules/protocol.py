@@ -79,7 +79,7 @@ MUTANTS = [
     Mutant(
         rule="writes are marked before COMMIT",
         file="journal.py",
-        old="            store.mark(names, writer, settings().limits.mark_seconds, list(held))\n",
+        old="            store.mark(names, writer, lasts, list(held))\n",
         new="            pass\n",
         tests=RACES,
     ),
@@ -93,7 +93,7 @@ MUTANTS = [
     Mutant(
         rule="done after COMMIT",
         file="journal.py",
-        old="so it counts as done.\n            store.done(names, writer, held)",
+        old="so it counts as done.\n            store.done(names, writer, held, wait=monotonic() > stands_until)",
         new="so it counts as done.\n            pass",
         tests=RACES,
     ),

@@ -8,6 +8,7 @@ __all__ = ["MUTANTS"]
 
 SCHEDULES = "tests/protocol_model/test_schedules.py"
 REDIS = "tests/stores/test_redis.py"
+CONNECTIONS = "tests/stores/test_connections.py"
 DJANGO = "tests/stores/test_django.py"
 LOCAL = "tests/stores/test_local.py"
 GUARD = "tests/stores/test_guard.py"
@@ -158,40 +159,86 @@ MUTANTS = [
         rule="an entry in Redis lives as long as it was said to",
         file="stores/redis.py",
         old="lifetime = self._lifetime if timeout is None else _milliseconds(timeout)\n"
-        "        self._ask(lambda at: [FILL",
-        new="lifetime = self._lifetime\n        self._ask(lambda at: [FILL",
+        "        self.connections.post(lambda at: [FILL",
+        new="lifetime = self._lifetime\n        self.connections.post(lambda at: [FILL",
         tests=REDIS,
     ),
     Mutant(
         rule="a server that came back from an old snapshot is another one",
-        file="stores/redis.py",
+        file="stores/connections.py",
         old='found[1].decode() if found else "0"',
         new='"0"',
         tests=REDIS,
     ),
     Mutant(
         rule="a connection to the server before is not believed",
-        file="stores/redis.py",
-        old="            if _incarnation(connection) != self._incarnation:",
-        new="            if False:",
+        file="stores/connections.py",
+        old="        if _incarnation(connection) != self.incarnation:",
+        new="        if False:",
         tests=REDIS,
     ),
     Mutant(
         rule="an answer of a server replaced meanwhile is not believed",
-        file="stores/redis.py",
-        old="            if _incarnation(connection) != incarnation:\n",
-        new="            if False:\n",
+        file="stores/connections.py",
+        old="        if _incarnation(connection) != incarnation:\n",
+        new="        if False:\n",
         tests=REDIS,
     ),
     Mutant(
         rule="a connection left in the middle of an answer is not used again",
-        file="stores/redis.py",
-        old="        except BaseException:\n"
-        "            # Also KeyboardInterrupt or a greenlet killed: "
-        "the next user must not read the rest of our answers.\n"
-        "            connection.disconnect()",
-        new="        except BaseException:",
+        file="stores/connections.py",
+        old='or in a greenlet that is killed."""\n        connection.disconnect()\n',
+        new='or in a greenlet that is killed."""\n',
         tests=REDIS,
+    ),
+    Mutant(
+        rule="the end of a mark that nobody heard of is sent again",
+        file="stores/connections.py",
+        old="            if posted.insists and not heard:\n",
+        new="            if False:\n",
+        tests=CONNECTIONS,
+    ),
+    Mutant(
+        rule="what has to be sent again goes before anything else",
+        file="stores/connections.py",
+        old="            self._repeat(connection)\n            return",
+        new="            return",
+        tests=CONNECTIONS,
+    ),
+    Mutant(
+        rule="an answer that came says nothing of the connection behind it",
+        file="stores/connections.py",
+        old="            if connection.can_read():\n",
+        new="            if posted is None and connection.can_read():\n",
+        tests=CONNECTIONS,
+    ),
+    Mutant(
+        rule="a server is taught the scripts of what is posted",
+        file="stores/connections.py",
+        old="        if connection.everfresh_incarnation != self.incarnation:\n",
+        new="        if False:\n",
+        tests=REDIS,
+    ),
+    Mutant(
+        rule="a silent server is not asked a second time",
+        file="stores/connections.py",
+        old="if isinstance(error, RedisTimeoutError) or not",
+        new="if not",
+        tests=CONNECTIONS,
+    ),
+    Mutant(
+        rule="tags without a mark are in doubt until the end of it is heard",
+        file="stores/guard.py",
+        old="if wait or self._kept or not self._posts",
+        new="if wait or not self._posts",
+        tests=CONNECTIONS,
+    ),
+    Mutant(
+        rule="the end of a mark that may be over is waited for",
+        file="journal.py",
+        old="wait=monotonic() > stands_until",
+        new="wait=False",
+        tests=CONNECTIONS,
     ),
     # Any of Django's
     Mutant(
@@ -363,28 +410,28 @@ MUTANTS = [
     ),
     Mutant(
         rule="a store that nobody holds closes its connections",
-        file="stores/redis.py",
-        old="        weakref.finalize(self, _disconnect, pool)\n",
+        file="stores/connections.py",
+        old="        weakref.finalize(self, _disconnect, pool, self._idle)\n",
         new="",
         tests="tests/stores/test_redis.py",
     ),
     Mutant(
         rule="a store is part of no cycle",
-        file="stores/redis.py",
+        file="stores/connections.py",
         old="partial(type(self)._meet, weakref.proxy(self))",
         new="self._meet",
         tests="tests/stores/test_redis.py",
     ),
     Mutant(
         rule="who asks a closed store leaves no connection open",
-        file="stores/redis.py",
-        old="            if self._is_closed:\n",
-        new="            if False:\n",
+        file="stores/connections.py",
+        old="        if self._is_closed:\n",
+        new="        if False:\n",
         tests="tests/stores/test_redis.py",
     ),
     Mutant(
         rule="a closed store closes its connections to the sentinels",
-        file="stores/redis.py",
+        file="stores/connections.py",
         old="        sentinel.connection_pool.disconnect(inuse_connections=False)\n",
         new="        pass\n",
         tests="tests/stores/test_aliases.py",

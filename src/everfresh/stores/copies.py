@@ -320,7 +320,7 @@ class Copies:
                 return
             begun = monotonic()
             self._open_at = begun + PAUSE_SECONDS
-            pushes = Pushes(self.store.pool)
+            pushes = Pushes(self.store.connections.pool)
             beginning = self.store.beginning(pushes.incarnation)
             pushes.track((f"{beginning}e{{", f"{beginning}t{{"), f"{beginning}near")
             self._prove(pushes, beginning)
@@ -341,7 +341,7 @@ class Copies:
         """See the server say that a key changed: what stands between us may promise it, and let nothing through."""
         key = f"near:{secrets.token_hex(8)}"
         try:
-            self.store.fill_many({key: b""}, 1.0)
+            self.store.connections.ask(lambda at: [("SET", f"{at}e{{{key}}}", b"", "PX", 1000)])
         except ResponseError as error:
             # A replica, or a server that is full: it may be another one, or have room, the next time.
             raise ConnectionError(f"The server takes no entry: {error!r}") from error

@@ -15,7 +15,7 @@ import weakref
 from collections import defaultdict
 from dataclasses import replace
 from time import monotonic
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from everfresh.exceptions import InvalidationNotSent, StoreUnreachable
 from everfresh.stores.base import Fill, Snapshot, Snapshots, Store, with_held
@@ -52,6 +52,7 @@ class GuardedStore:
         self._peek: Callable[[str, Sequence[str]], Snapshot | None] = getattr(store, "peek", _hold_nothing)
         self._may_await: Callable[[], bool] = getattr(store, "may_await", _never)
         self._aread_many: Callable[..., Awaitable[Snapshots | None]] | None = getattr(store, "aread_many", None)
+        self._posts = bool(getattr(store, "posts", False))
         self._pause = pause_seconds
         self._failing = False
         self._refusing = False
@@ -273,15 +274,25 @@ class GuardedStore:
         with self._debts_lock:
             _add(self._kept, tags, writer)
 
-    def done(self, tags: Sequence[str], writer: str, held: Mapping[str, Sequence[str]] | None = None) -> None:
+    def done(
+        self, tags: Sequence[str], writer: str, held: Mapping[str, Sequence[str]] | None = None, *, wait: bool = True
+    ) -> None:
         """End the *writer*'s mark on *tags* and drop their versions: now, or as soon as the store takes it.
 
         A hold whose end is not taken now becomes a mark: in the end its tag moves.
+
+        Args:
+            tags: that were marked.
+            writer: whose marks they are.
+            held: the tags under each one that was held.
+            wait: for the store's answer. Not where it takes what is posted and the mark surely stands: then nobody
+                trusts the tags before the end of it has arrived.
         """
         marked, tags = tags, with_held(tags, held)
         if not self._failing:
+            posted: dict[str, Any] = {} if wait or self._kept or not self._posts else {"wait": False}
             try:
-                self.store.done(marked, writer, *([held] if held else ()))
+                self.store.done(marked, writer, *([held] if held else ()), **posted)
             except Exception as error:  # noqa: BLE001 - see the class
                 self._failed(error)
             else:

@@ -118,10 +118,17 @@ class NearStore(Copies):
         finally:
             self._forget_own(tags=[*tags, *held])
 
-    def done(self, tags: Sequence[str], writer: str, held: Mapping[str, Sequence[str]] | None = None) -> None:
+    @property
+    def posts(self) -> bool:
+        """Can it send the end of a mark without waiting for the answer?"""
+        return self.store.posts
+
+    def done(
+        self, tags: Sequence[str], writer: str, held: Mapping[str, Sequence[str]] | None = None, *, wait: bool = True
+    ) -> None:
         """End the *writer*'s marks: drop the versions of *tags*, and those under *held*, which then get theirs back."""
         try:
-            self.store.done(tags, writer, held)
+            self.store.done(tags, writer, held, wait=wait)
         finally:
             self._forget_own(tags=with_held(tags, held))
 

@@ -1,4 +1,7 @@
-"""A store on Redis or Valkey: the full protocol, one round trip for each operation.
+"""A store on Redis or Valkey: the full protocol, at most one round trip for each operation.
+
+What nobody has to know the outcome of (an entry that is stored, a lease that is given back) is posted: sent, and its
+answer left to whoever next uses the connection.
 
 Every key begins with the *incarnation* of the server it is sent to: the first characters of the ``run_id`` that a
 server makes up when it starts. A server that comes back from an old snapshot, or a replica that takes over before it
@@ -8,49 +11,28 @@ incarnation nobody looks at them.
 
 from __future__ import annotations
 
-import hashlib
-import re
 import secrets
-import weakref
 from functools import partial
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from redis.backoff import NoBackoff
 from redis.connection import ConnectionPool
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
 from redis.retry import Retry
 
 from everfresh.stores.base import LIFETIME_SECONDS, VERSION_BYTES, Fill, Snapshot, Snapshots, new_versions
+from everfresh.stores.connections import Command, Connections, Script, connected
 from everfresh.stores.lines import Lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["Look", "RedisStore"]
 
 TAGS_PER_SCRIPT = 1000  # about a millisecond of the server's time, in which it serves nobody else
 
-Command = tuple[bytes | str | int, ...]
-
-
-class Script:
-    """A Lua script by its source and by the digest under which the server keeps it."""
-
-    def __init__(self, name: str) -> None:
-        self.source = files(__package__).joinpath("lua", f"{name}.lua").read_bytes()
-        self.digest = hashlib.sha1(self.source, usedforsecurity=False).hexdigest()
-
-    def call(self, keys: Sequence[str], *arguments: bytes | str | int) -> Command:
-        """The command that runs the script, by digest: the source travels only to a server that does not know it."""
-        return ("EVALSHA", self.digest, len(keys), *keys, *arguments)
-
-
-BEGIN_FILL, FILL, RELEASE, MARK, DONE, HOLD, LIFT, ENROLL, LIFETIMES, RENEW = SCRIPTS = tuple(
+BEGIN_FILL, FILL, RELEASE, MARK, DONE, HOLD, LIFT, ENROLL, LIFETIMES, RENEW = tuple(
     map(Script, ("begin_fill", "fill", "release", "mark", "done", "hold", "lift", "enroll", "lifetimes", "renew"))
 )
-SOURCES: dict[object, bytes] = {script.digest: script.source for script in SCRIPTS}
 
 
 class Look(NamedTuple):
@@ -81,33 +63,23 @@ class RedisStore:
     counts_marks = True
     renews = True
     holds = True
+    posts = True
 
     def __init__(self, pool: ConnectionPool, prefix: str = "", lifetime_seconds: float = LIFETIME_SECONDS) -> None:
-        self._pool = pool
         self._prefix = prefix
         self._lifetime = _milliseconds(lifetime_seconds)
-        self._incarnation = ""
-        self._greet: Callable[[Any], None] | None = pool.connection_kwargs.get("redis_connect_func")
-        # Weakly, so that the store is part of no cycle, and its end closes the connections. The garbage collector may
-        # come to a socket before it comes to the connection that would close it: redis-py makes cycles of its own.
-        pool.connection_kwargs["redis_connect_func"] = partial(type(self)._meet, weakref.proxy(self))
-        weakref.finalize(self, _disconnect, pool)
-        self._lines = Lines(partial(_connected, pool))
-        self._is_closed = False
-
-    @property
-    def pool(self) -> ConnectionPool:
-        """The connections that it uses; each knows the server that it leads to, by ``everfresh_incarnation``."""
-        return self._pool
+        self.connections = Connections(pool, prefix)
+        """Each of them knows the server that it leads to, by ``everfresh_incarnation``."""
+        self._lines = Lines(partial(connected, pool))
 
     @property
     def incarnation(self) -> str:
         """Of the server that was met last."""
-        return self._incarnation
+        return self.connections.incarnation
 
     def beginning(self, incarnation: str) -> str:
         """What the names of all keys begin with on the server of this *incarnation*."""
-        return f"{self._prefix}{incarnation}:"
+        return self.connections.beginning(incarnation)
 
     @classmethod
     def from_url(
@@ -135,16 +107,16 @@ class RedisStore:
         """Look at the entries of *keys* and the versions of *tags* by one ``MGET``."""
         if not keys and not tags:
             return Snapshots(entries=(), versions=())
-        [found] = self._ask(lambda at: [("MGET", *_looked_at(at, keys, tags))])
+        [found] = self.connections.ask(lambda at: [("MGET", *_looked_at(at, keys, tags))])
         return _snapshots(found, len(keys))
 
     def may_await(self) -> bool:
         """Can coroutines of the running loop look without a thread? Those of one that asks often can, in the end."""
-        return self._lines.line(self._incarnation) is not None
+        return self._lines.line(self.incarnation) is not None
 
     async def aread_many(self, keys: Sequence[str], tags: Sequence[str]) -> Snapshots | None:
         """As :meth:`read_many`, waiting on the running loop; ``None`` where that cannot be."""
-        line = self._lines.line(self._incarnation)
+        line = self._lines.line(self.incarnation)
         if line is None:
             return None
         found = await line.mget(_looked_at(self.beginning(line.incarnation), keys, tags))
@@ -161,7 +133,7 @@ class RedisStore:
                 looks.append(("PTTL", *entries) if len(entries) == 1 else LIFETIMES.call(entries))
             return looks
 
-        found, *lifetimes = self._ask(commands)
+        found, *lifetimes = self.connections.ask(commands)
         if len(keys) > 1:
             [lifetimes] = lifetimes
         return Look(
@@ -189,7 +161,7 @@ class RedisStore:
                 for start in range(0, len(tags) or 1, TAGS_PER_SCRIPT)
             ]
 
-        answers = self._ask(commands)
+        answers = self.connections.ask(commands)
         return Fill(
             versions=tuple(_version(version) for answer in answers for version in answer[1:]),
             lease=token if answers[0][0] else None,
@@ -198,24 +170,26 @@ class RedisStore:
     def fill(self, key: str, entry: bytes, lease: bytes, timeout: float | None) -> None:
         """Store *entry* under *key* for *timeout* seconds and give the *lease* back."""
         lifetime = self._lifetime if timeout is None else _milliseconds(timeout)
-        self._ask(lambda at: [FILL.call([f"{at}e{{{key}}}", f"{at}l{{{key}}}"], lease, lifetime, entry)])
+        self.connections.post(lambda at: [FILL.call([f"{at}e{{{key}}}", f"{at}l{{{key}}}"], lease, lifetime, entry)])
 
     def fill_many(self, entries: Mapping[str, bytes], timeout: float | None) -> None:
         """Store *entries* by their keys for *timeout* seconds, in one round trip."""
         lifetime = self._lifetime if timeout is None else _milliseconds(timeout)
-        self._ask(lambda at: [("SET", f"{at}e{{{key}}}", entry, "PX", lifetime) for key, entry in entries.items()])
+        self.connections.post(
+            lambda at: [("SET", f"{at}e{{{key}}}", entry, "PX", lifetime) for key, entry in entries.items()]
+        )
 
     def renew(self, key: str, before: bytes, after: bytes) -> None:
         """Let the entry of *key* begin with *after*, if it begins with *before*, which is as long."""
-        self._ask(lambda at: [RENEW.call([f"{at}e{{{key}}}"], before, after)])
+        self.connections.post(lambda at: [RENEW.call([f"{at}e{{{key}}}"], before, after)])
 
     def drop(self, keys: Sequence[str]) -> None:
         """Forget the entries of *keys*."""
-        self._ask(lambda at: [("DEL", *[f"{at}e{{{key}}}" for key in keys])])
+        self.connections.ask(lambda at: [("DEL", *[f"{at}e{{{key}}}" for key in keys])])
 
     def release(self, key: str, lease: bytes) -> None:
         """Give the *lease* on *key* back, if it is still ours."""
-        self._ask(lambda at: [RELEASE.call([f"{at}l{{{key}}}"], lease)])
+        self.connections.post(lambda at: [RELEASE.call([f"{at}l{{{key}}}"], lease)])
 
     def mark(self, tags: Sequence[str], writer: str, seconds: float, held: Sequence[str] = ()) -> None:
         """Make *tags* and *held* pending: no version until :meth:`done` of the same *writer* or for *seconds*."""
@@ -226,10 +200,15 @@ class RedisStore:
             return [*holds, *[MARK.call(_records(at, chunk), writer, lasts) for chunk in _chunks(tags)]]
 
         if tags or held:
-            self._ask(commands)
+            self.connections.ask(commands)
 
-    def done(self, tags: Sequence[str], writer: str, held: Mapping[str, Sequence[str]] | None = None) -> None:
-        """End the *writer*'s marks: drop the versions of *tags*, and those under *held*, which then get theirs back."""
+    def done(
+        self, tags: Sequence[str], writer: str, held: Mapping[str, Sequence[str]] | None = None, *, wait: bool = True
+    ) -> None:
+        """End the *writer*'s marks: drop the versions of *tags*, and those under *held*, which then get theirs back.
+
+        Without *wait*, it was sent when this returns; if nobody hears that it was done, it is sent again.
+        """
 
         def commands(at: str) -> list[Command]:
             asked = [DONE.call(_records(at, chunk), writer) for chunk in _chunks(tags)]
@@ -241,13 +220,19 @@ class RedisStore:
                 asked.append(LIFT.call(keys, writer, len(held), self._lifetime))
             return asked
 
-        if tags or held:
-            self._ask(commands)
+        if not (tags or held):
+            return
+        if wait:
+            self.connections.ask(commands)
+        else:
+            self.connections.post(commands, insists=True)
 
     def enroll(self, members: Sequence[tuple[str, str]], seconds: float | None) -> bool:
         """Put *members* into their indexes, for *seconds*, in one round trip."""
         lifetime = self._lifetime if seconds is None else _milliseconds(seconds)
-        self._ask(lambda at: [ENROLL.call([f"{at}i{{{index}}}"], each.encode(), lifetime) for index, each in members])
+        self.connections.ask(
+            lambda at: [ENROLL.call([f"{at}i{{{index}}}"], each.encode(), lifetime) for index, each in members]
+        )
         return True
 
     def enrolled(self, index: str) -> list[str]:
@@ -255,7 +240,7 @@ class RedisStore:
         found: dict[bytes, None] = {}  # a member may come more than once
         cursor: bytes | int = 0
         while True:
-            (seconds, microseconds), (cursor, pairs) = self._ask(partial(_scan, index, cursor))
+            (seconds, microseconds), (cursor, pairs) = self.connections.ask(partial(_scan, index, cursor))
             now = int(seconds) * 1000 + int(microseconds) // 1000
             for member, deadline in zip(pairs[::2], pairs[1::2], strict=True):
                 if float(deadline) > now:
@@ -265,69 +250,12 @@ class RedisStore:
 
     def close(self) -> None:
         """Close the connections that are idle, and each of the others as soon as it is."""
-        self._is_closed = True
         self._lines.close()
-        _disconnect(self._pool)
+        self.connections.close()
 
     def after_fork(self) -> None:
-        """In a forked child: redis-py sees by itself that its connections are the parent's."""
+        """In a forked child: the lines are the parent's."""
         self._lines.forget()
-
-    def _ask(self, commands: Callable[[str], list[Command]]) -> list[Any]:
-        """The answers to *commands*, which are built for the beginning of this server's keys, in one round trip.
-
-        No retries here: who waits for a read can ask the database, and who sends an invalidation retries by a plan.
-        """
-        connection: Any = self._pool.get_connection()
-        try:
-            # A connection that is older than the newest server we met may still lead to the server before it.
-            if _incarnation(connection) != self._incarnation:
-                connection.disconnect()
-                connection.connect()
-            incarnation = _incarnation(connection)
-            asked = commands(self.beginning(incarnation))
-            answers = _converse(connection, asked)
-            # A server loses its scripts when it restarts, and by SCRIPT FLUSH.
-            unknown = [at for at, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
-            if unknown:
-                again = _converse(connection, [("EVAL", SOURCES[asked[at][1]], *asked[at][2:]) for at in unknown])
-                for at, answer in zip(unknown, again, strict=True):
-                    answers[at] = answer
-            # The client reconnects by itself when it finds the socket closed: these answers are about keys of another
-            # server.
-            if _incarnation(connection) != incarnation:
-                raise RedisConnectionError("The server was replaced by another one in the middle of a command.")
-            for answer in answers:
-                if isinstance(answer, Exception):
-                    raise answer
-            return answers
-        except ReadOnlyError:
-            # Once a primary, now a replica. Ask again who is the primary before anything is believed or told.
-            connection.disconnect()
-            self._pool.disconnect(inuse_connections=False)
-            raise
-        except BaseException:
-            # Also KeyboardInterrupt or a greenlet killed: the next user must not read the rest of our answers.
-            connection.disconnect()
-            raise
-        finally:
-            self._pool.release(connection)
-            # Looked at after the release: what close() has not seen among the idle ones, it was closed before.
-            if self._is_closed:
-                _disconnect(self._pool)
-
-    def _meet(self, connection: Any) -> None:
-        """Ask a server that we just connected to who it is. Runs on each new connection, before its first command."""
-        if self._greet is None:
-            connection.on_connect()
-        else:
-            self._greet(connection)
-        [answer] = _converse(connection, [("INFO", "server")])
-        # A server that keeps INFO to itself (some hosted ones) always has the same name: there a restart from an old
-        # snapshot goes unnoticed, as the documentation says.
-        found = None if isinstance(answer, Exception) else re.search(rb"run_id:(\w{8})", answer)
-        connection.everfresh_incarnation = found[1].decode() if found else "0"
-        self._incarnation = connection.everfresh_incarnation
 
 
 def connection_options(timeout_seconds: float) -> dict[str, Any]:
@@ -339,38 +267,8 @@ def connection_options(timeout_seconds: float) -> dict[str, Any]:
     }
 
 
-def _connected(pool: ConnectionPool) -> Any:
-    """A connection of its own to where *pool* leads, which has met the server."""
-    connection: Any = pool.connection_class(**pool.connection_kwargs)
-    connection.connect()
-    return connection
-
-
-def _disconnect(pool: Any) -> None:
-    """Close the idle connections of *pool*, and those to the sentinels that it asks who the primary is."""
-    pool.disconnect(inuse_connections=False)
-    for sentinel in getattr(getattr(pool, "sentinel_manager", None), "sentinels", ()):
-        sentinel.connection_pool.disconnect(inuse_connections=False)
-
-
-def _converse(connection: Any, commands: list[Command]) -> list[Any]:
-    """Send all *commands* at once, then read the answers; one that is an error stands in its place."""
-    connection.send_packed_command(connection.pack_commands(commands))
-    answers: list[Any] = []
-    for _ in commands:
-        try:
-            answers.append(connection.read_response())
-        except ResponseError as error:
-            answers.append(error)
-    return answers
-
-
 def _scan(index: str, cursor: bytes | int, at: str) -> list[Command]:
     return [("TIME",), ("ZSCAN", f"{at}i{{{index}}}", cursor, "COUNT", 1000)]
-
-
-def _incarnation(connection: Any) -> str:
-    return str(getattr(connection, "everfresh_incarnation", ""))
 
 
 def _looked_at(at: str, keys: Sequence[str], tags: Sequence[str]) -> list[str]:

@@ -1,0 +1,201 @@
+"""What is sent to Redis without waiting for the answer: done in order, heard by who asks next, sent again if lost."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import pytest
+import redis as client
+from django.db import connection
+
+from everfresh import journal
+from everfresh.conf import settings
+from everfresh.stores import GuardedStore
+from everfresh.stores.redis import RedisStore
+from tests import servers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from everfresh.stores.connections import Command
+
+NAME = "posted"
+
+
+@pytest.fixture
+def server() -> Iterator[servers.RedisServer]:
+    """One of its own, to be stopped."""
+    with servers.redis_server() as server:
+        yield server
+
+
+@pytest.fixture
+def store(server: servers.RedisServer) -> Iterator[RedisStore]:
+    """A store on it."""
+    store = RedisStore.from_url(server.url, f"{secrets.token_hex(4)}:")
+    yield store
+    store.close()
+
+
+def _put(value: bytes) -> list[Command]:
+    return [("SET", NAME, value)]
+
+
+def _post(store: RedisStore, value: bytes, *, insists: bool = False) -> None:
+    store.connections.post(lambda _: _put(value), insists=insists)
+
+
+def _found(store: RedisStore) -> bytes | None:
+    [value] = store.connections.ask(lambda _: [("GET", NAME)])
+    return value
+
+
+def test_order(store: RedisStore) -> None:
+    """What is asked next comes after what was posted, with its own answer, also when nothing but posts came before."""
+    for value in (b"1", b"2", b"3"):
+        _post(store, value)
+
+    assert _found(store) == b"3"
+    assert len(store.connections._idle) == 1
+
+
+def test_the_server_restarts_after_its_answer(server: servers.RedisServer, store: RedisStore) -> None:
+    """An answer that has come says nothing of the connection on which it came."""
+    _post(store, b"value", insists=True)
+    with client.Redis.from_url(server.url) as direct:
+        assert direct.get(NAME) == b"value"
+    server.kill()
+    server.start()
+
+    assert _found(store) is None
+
+
+def test_the_server_restarts(server: servers.RedisServer, store: RedisStore) -> None:
+    """What may not have arrived is sent again where it has to be, before anything else is asked."""
+    assert _found(store) is None
+    for insists, value in ((False, None), (True, b"at last")):
+        server.pause()
+        _post(store, b"at last", insists=insists)
+        server.kill()
+        server.start()
+
+        assert _found(store) == value
+
+
+def test_no_server(server: servers.RedisServer, store: RedisStore) -> None:
+    """As long as it cannot be sent again, nothing else is asked either."""
+    _found(store)
+    server.pause()
+    _post(store, b"at last", insists=True)
+    server.kill()
+    for _ in range(2):
+        with pytest.raises(client.ConnectionError):
+            _found(store)
+    server.start()
+
+    assert _found(store) == b"at last"
+    assert not store.connections._unheard
+
+
+def test_a_silent_server(server: servers.RedisServer, store: RedisStore) -> None:
+    """It costs who asks next one time-out, not two; and what it does in the end, it does."""
+    _found(store)
+    server.pause()
+    _post(store, b"at last", insists=True)
+    begun = monotonic()
+    with pytest.raises(client.TimeoutError):
+        _found(store)
+    assert monotonic() - begun < 0.9
+    server.resume()
+
+    assert _found(store) == b"at last"
+
+
+def test_unknown_scripts(server: servers.RedisServer, store: RedisStore, caplog: pytest.LogCaptureFixture) -> None:
+    """A server that forgot its scripts is taught them: an end of a mark is sent again, an entry comes with the next."""
+    store.mark(["tag"], "writer", 30)
+    with client.Redis.from_url(server.url) as direct:
+        direct.script_flush()
+    store.done(["tag"], "writer", wait=False)
+    assert None not in store.begin_fill("key", ["tag"], 0).versions
+
+    with client.Redis.from_url(server.url) as direct:
+        direct.script_flush()
+    store.fill("key", b"entry", b"", None)
+    assert store.read("key", []).entry is None
+    store.fill("key", b"entry", b"", None)
+    assert store.read("key", []).entry == b"entry"
+    assert not caplog.records
+
+
+def test_refused(server: servers.RedisServer, store: RedisStore, caplog: pytest.LogCaptureFixture) -> None:
+    """A command that the server refuses is told of in the log, and whoever asks next is not concerned."""
+    store.connections.post(lambda _: [("SET", NAME), ("SET", NAME, b"value")])
+    with caplog.at_level(logging.WARNING, "everfresh"):
+        assert _found(store) == b"value"
+
+    assert "did not do what it was sent" in caplog.text
+
+
+def test_a_replica(server: servers.RedisServer, store: RedisStore) -> None:
+    """A primary that became a replica takes no end of a mark: it is sent to whoever is the primary then."""
+    _found(store)
+    with client.Redis.from_url(server.url) as direct:
+        direct.replicaof("127.0.0.1", 1)
+        _post(store, b"at last", insists=True)
+        with pytest.raises(client.exceptions.ReadOnlyError):
+            _found(store)
+        direct.execute_command("REPLICAOF", "NO", "ONE")
+
+    assert _found(store) == b"at last"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_fork(store: RedisStore) -> None:
+    """The answer to what a parent posted is the parent's."""
+    guard = GuardedStore(store)
+    _post(store, b"the parent's")
+    child = os.fork()
+    if not child:
+        os._exit(0 if _found(store) == b"the parent's" else 1)
+
+    assert os.waitpid(child, 0)[1] == 0
+    assert _found(store) == b"the parent's"
+    assert not guard.unsent
+
+
+def test_a_mark_that_failed(store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tags without a mark are trusted again when the end of it was heard, and not when it was sent."""
+    guard = GuardedStore(store)
+    waited: list[bool] = []
+    done = store.done
+
+    def noted(*args: object, wait: bool = True) -> None:
+        waited.append(wait)
+        done(*args, wait=wait)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(store, "done", noted)
+    guard.done(["tag"], "one", wait=False)
+    guard.keep(["tag"], "two")
+    guard.done(["tag"], "two", wait=False)
+
+    assert waited == [False, True]
+    assert not guard.unsent
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("late", [False, True])
+def test_a_mark_that_may_be_over(late: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After half of a mark's time the end of it is waited for: were it lost, nothing would stand in its place."""
+    clock = 1000.0
+    waited: list[bool] = []
+    monkeypatch.setattr(journal, "monotonic", lambda: clock)
+    monkeypatch.setattr(GuardedStore, "done", lambda *_, wait=True: waited.append(wait))
+    with journal.journal_of(connection).publishing({"tag": ""}):
+        clock += settings().limits.mark_seconds / 2 + late
+
+    assert waited == [late]
