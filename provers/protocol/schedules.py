@@ -77,6 +77,7 @@ class Stage:
         self._row = 0
         self._taken: dict[int, tuple[list[bytes | None], bytes | None]] = {}
         self._values: dict[int, int] = {}
+        self._found: dict[int, tuple[bytes | None, ...]] = {}
         for at, (state, move) in enumerate(schedule):
             seen = self._take(state, move)
             expected = {"served": move.served, "row": move.state.row, **_visible(self._scheme, move.state)}
@@ -96,16 +97,24 @@ class Stage:
 
     def _read(self, step: Any, me: int) -> int | None:
         match step.__name__:
-            case "look":
+            case "look" | "look_to_stamp":
                 self._taken.pop(me, None)
                 snapshot = self._store.read(self._key, self._names)
                 value = self._judge(snapshot.entry, snapshot.versions)
-                return None if isinstance(value, codec.Miss) else value
+                if isinstance(value, codec.Miss):
+                    return None
+                self._found[me] = codec.unpack_versions(snapshot.entry or b"", len(self._names)) or ()
+                return value
             case "begin":
                 names = [self._names[tag] for tag in step.tags] or self._names
                 fill = self._store.begin_fill(self._key, names, 60)
                 versions, lease = self._taken.get(me, ([], None))
                 self._taken[me] = ([*versions, *fill.versions], lease or fill.lease)
+            case "stamp_anew":
+                was, now = self._found[me], self._in_order(self._taken.pop(me)[0])
+                moved = [before is None or before != version for before, version in zip(was, now, strict=True)]
+                if None not in now and not self._clauses.stale(moved):
+                    self._store.renew(self._key, codec.head(was), codec.head(now))
             case "compute":
                 self._values[me] = self._row
             case "fill":
@@ -193,7 +202,7 @@ def lose_in_redis(store: RedisStore, direct: Any) -> Callable[[str, str], None]:
     """Deletes a key as eviction does, and ends marks by moving their deadlines into the past; *direct* is a client."""
 
     def lose(what: str, name: str) -> None:
-        at = f"{store._prefix}{store._incarnation}:"
+        at = f"{store._prefix}{store.incarnation}:"
         if what.startswith("the mark of "):
             writer, record = what.removeprefix("the mark of "), f"{at}p{{{name}}}"
             if direct.type(record) == b"zset":

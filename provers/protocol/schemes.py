@@ -25,20 +25,23 @@ __all__ = [
     "PLAIN_WHOLE",
     "READS",
     "REJECTED",
+    "STAMPED",
 ]
 
 OneTag = Callable[[int], Step]
 Writer = Callable[[tuple[int, ...]], tuple[Step, ...]]
 
 
-def program(*parts: tuple[Step, ...] | tuple[str, OneTag]) -> Callable[[tuple[int, ...]], tuple[Step, ...]]:
-    """A writer's program: plain steps, and steps made for each of the write's tags."""
+def program(*parts: tuple[Step, ...] | tuple[str, Callable[..., Step]]) -> Writer:
+    """A writer's program: plain steps, and steps made for each of the write's tags, or for all together."""
 
     def make(tags: tuple[int, ...]) -> tuple[Step, ...]:
         plan: list[Step] = []
         for part in parts:
             if part[0] == "each":
                 plan += [part[1](tag) for tag in tags]
+            elif part[0] == "together":
+                plan.append(part[1](*tags))
             else:
                 plan += part
         return tuple(plan)
@@ -49,6 +52,11 @@ def program(*parts: tuple[Step, ...] | tuple[str, OneTag]) -> Callable[[tuple[in
 def each(step: OneTag) -> tuple[str, OneTag]:
     """A step for every tag of the write, in their order."""
     return ("each", step)
+
+
+def together(step: Callable[..., Step]) -> tuple[str, Callable[..., Step]]:
+    """One step for all tags of the write."""
+    return ("together", step)
 
 
 COMMIT = (steps.commit,)
@@ -90,6 +98,12 @@ FULL_WHOLE_TWO_GROUPS = replace(
     FULL_TWO_GROUPS,
     name="full, two groups on one node",
     reader=(steps.look, steps.begin(), steps.compute, steps.fill),
+)
+STAMPED = replace(
+    FULL_WHOLE_TWO_GROUPS,
+    name="hits are stamped anew",
+    reader=(steps.look_to_stamp, steps.begin(), steps.stamp_anew, steps.begin(), steps.compute, steps.fill),
+    writer=program(each(steps.mark), COMMIT, together(steps.done)),
 )
 PLAIN = Scheme(
     name="plain: the last mark wins",
@@ -162,6 +176,7 @@ OURS = (
     FULL_ONE_GROUP,
     FULL_TWO_GROUPS,
     FULL_WHOLE_TWO_GROUPS,
+    STAMPED,
     FENCED,
     HOLD,
     HOLD_AND_MARK,
@@ -256,6 +271,12 @@ REJECTED = (
     ),
     replace(FENCED, name="fenced, no mark, T* moved first", writer=BUMP),
     replace(FENCED, name="fenced, no mark, T* moved last", writer=BUMP, writes=((1, 0), (1, 0))),
+    replace(STAMPED, name="stamped anew, marks end one by one", writer=FULL.writer),
+    replace(
+        STAMPED,
+        name="stamped anew, whatever happened since the look",
+        reader=(*STAMPED.reader[:2], steps.stamp_unseen, *STAMPED.reader[3:]),
+    ),
     replace(
         HOLD_ASIDE,
         name="hold, given back though others moved it",
@@ -288,6 +309,9 @@ READS = {
     FULL_ONE_GROUP.name: (1, 1),
     FULL_TWO_GROUPS.name: (2,),
     FULL_WHOLE_TWO_GROUPS.name: (1, 1),
+    STAMPED.name: (2, 1),
+    "stamped anew, marks end one by one": (3,),
+    "stamped anew, whatever happened since the look": (3,),
     FENCED.name: (1, 1),
     HOLD.name: (1, 1),
     HOLD_AND_MARK.name: (1, 1),
@@ -310,6 +334,7 @@ _EXPECTED = {
     FULL_ONE_GROUP.name: _SAFE,
     FULL_TWO_GROUPS.name: _SAFE,
     FULL_WHOLE_TWO_GROUPS.name: _SAFE,
+    STAMPED.name: _SAFE,
     FENCED.name: _SAFE,
     HOLD.name: _SAFE,
     HOLD_AND_MARK.name: _SAFE,
@@ -338,6 +363,8 @@ _EXPECTED = {
     "row tags after the query, unfenced": "F F F F F F",
     "fenced, no mark, T* moved first": "w w F F w w",
     "fenced, no mark, T* moved last": "F F F F F F",
+    "stamped anew, marks end one by one": "· · · · F F",
+    "stamped anew, whatever happened since the look": "F F F F F F",
     "hold, given back though others moved it": "F F F F F F",
     "hold, row tags dropped after its end": "w w F F w w",
     "hold, in the place of T*, too": "w w F F w w",

@@ -44,6 +44,34 @@ def look(scheme: Scheme, state: State, me: int) -> Move:
     return _judge(scheme, _begin_read(scheme, state, me), me, state.entry, state.tags)
 
 
+def look_to_stamp(scheme: Scheme, state: State, me: int) -> Move:
+    """As `look`. A hit of which a tag has moved all the same is to be stamped anew; what is missed skips that."""
+    state = _begin_read(scheme, state, me)
+    entry, live = state.entry, tuple(map(_version, state.tags))
+    if entry is None or scheme.stale(entry.versions, live):
+        after = _reader(state, me, skip=2, needed=0, ended=0, found=None, taken=())
+        return Move("", f"misses: {_entry(entry)}, tags {_tags(state.tags)}", after)
+    if entry.versions == live:
+        return _end_read(state, me, f"HIT: {_value(entry.value)}", entry.value)
+    needed, ended = state.readers[me].needed, state.readers[me].ended
+    after = _reader(state, me, needed=0, ended=0, found=entry, taken=())
+    return Move("", f"HIT, though a tag has moved: {_value(entry.value)}", after, entry.value, needed, ended)
+
+
+def stamp_anew(scheme: Scheme, state: State, me: int) -> Move:
+    """Let the hit stand under the versions that were taken since, if it is valid by them and nothing took its place."""
+    reader = state.readers[me]
+    if reader.found is None or scheme.stale(reader.found.versions, reader.taken):
+        return _end_read(state, me, "stamps nothing: it is stale by now")
+    return _stamped(state, me, reader.found.versions)
+
+
+def stamp_unseen(scheme: Scheme, state: State, me: int) -> Move:
+    """The same, though nobody looked whether it is valid by them."""
+    found = state.readers[me].found
+    return _stamped(state, me, () if found is None else found.versions)
+
+
 def look_at_entry(scheme: Scheme, state: State, me: int) -> tuple[State, str]:
     """The first of several looks, as at the nodes of a cluster."""
     return _reader(_begin_read(scheme, state, me), me, found=state.entry), f"sees {_entry(state.entry)}"
@@ -289,20 +317,21 @@ def commit(scheme: Scheme, state: State, me: int) -> tuple[State, str]:
     return _advance(state._replace(row=row), me), f"commits: {_value(row)}"
 
 
-def done(tag: int) -> Step:
-    """End the own mark; drop the version, and the marker if it stands for nobody else."""
+def done(*tags: int) -> Step:
+    """End the own marks on *tags* at once; drop the versions, and each marker that stands for nobody else."""
 
     def done(scheme: Scheme, state: State, me: int) -> tuple[State, str]:
-        known = state.pending[tag] >> me & 1
-        left = state.pending[tag] & ~(1 << me)
-        held = state.tags[tag]
-        # A marker without our record beside it: the record was lost, and with it who else is pending. It ends by time.
-        keeps = held == MARKER and (left or not known)
-        return _advance(
-            _promise(state, me, tag, left, held if keeps else None, over=True), me
-        ), f"is done with tag {tag}"
+        for tag in tags:
+            known = state.pending[tag] >> me & 1
+            left = state.pending[tag] & ~(1 << me)
+            held = state.tags[tag]
+            # A marker without our record beside it: the record was lost, and with it who else is pending. It ends by
+            # time.
+            keeps = held == MARKER and (left or not known)
+            state = _promise(state, me, tag, left, held if keeps else None, over=True)
+        return _advance(state, me), f"is done with tag {', '.join(map(str, tags))}"
 
-    return on((tag,), done)
+    return on(tags, done)
 
 
 def done_record_only(tag: int) -> Step:
@@ -415,6 +444,13 @@ def _take(state: State, me: int, tags: range | tuple[int, ...], is_pending: Call
         taken.append(_version(state.tags[tag]))
     held = state.readers[me].taken
     return _reader(state, me, taken=(*held, *taken)), f"begins to fill: takes {_tags(tuple(taken))}"
+
+
+def _stamped(state: State, me: int, was: tuple[Version, ...]) -> Move:
+    taken = state.readers[me].taken
+    if None in taken or state.entry is None or state.entry.versions != was:
+        return _end_read(state, me, "stamps nothing")
+    return _end_read(state._replace(entry=Entry(state.entry.value, taken)), me, f"stamps it with {_tags(taken)}")
 
 
 def _reader(state: State, me: int, skip: int = 0, **changes: object) -> State:

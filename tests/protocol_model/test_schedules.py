@@ -34,6 +34,7 @@ from provers.protocol.schemes import (
     HOLD_APART,
     PLAIN_WHOLE,
     REJECTED,
+    STAMPED,
 )
 from tests import servers
 
@@ -94,6 +95,11 @@ def test_redis_two_groups(on_redis: Callable[[Scheme], Stage]) -> None:
     run(on_redis(scheme), random_schedules(scheme, scheme.start(BOTH), 150, seed=2))
 
 
+def test_redis_stamped(on_redis: Callable[[Scheme], Stage]) -> None:
+    """The same where hits of which a tag has moved are stamped anew."""
+    run(on_redis(STAMPED), random_schedules(STAMPED, STAMPED.start(BOTH, (3, 2)), 200, seed=6))
+
+
 @pytest.mark.parametrize("scheme", [HOLD, HOLD_AND_MARK, HOLD_AND_EPOCH, HOLD_APART], ids=lambda scheme: scheme.name)
 def test_redis_hold(on_redis: Callable[[Scheme], Stage], scheme: Scheme) -> None:
     """The same with writers that hold the epoch in the place of their other tags."""
@@ -150,7 +156,7 @@ def test_marks_end_by_themselves(redis: servers.RedisServer, lost: str) -> None:
     before = store.begin_fill("key", ["tag"], 0).versions
     store.mark(["tag"], "dead", 0.5)
     with client.Redis.from_url(redis.url) as direct:
-        direct.delete(f"lapse:{lost}:{store._incarnation}:{lost}{{tag}}")
+        direct.delete(f"lapse:{lost}:{store.incarnation}:{lost}{{tag}}")
     assert store.begin_fill("key", ["tag"], 0).versions == (None,)
     store.mark(["tag"], "alive", 0.3)
     store.done(["tag"], "alive")

@@ -141,6 +141,12 @@ def test_refused(server: servers.RedisServer, store: RedisStore, caplog: pytest.
     assert "did not do what it was sent" in caplog.text
 
 
+def test_refused_within_a_transaction(store: RedisStore) -> None:
+    """An error of one command between MULTI and EXEC is an error."""
+    with pytest.raises(client.ResponseError, match="WRONGTYPE"):
+        store.connections.ask(lambda _: [("MULTI",), *_put(b"value"), ("LPUSH", NAME, b"more"), ("EXEC",)])
+
+
 def test_a_replica(server: servers.RedisServer, store: RedisStore) -> None:
     """A primary that became a replica takes no end of a mark: it is sent to whoever is the primary then."""
     _found(store)

@@ -321,6 +321,27 @@ class TestEnds:
         assert [each._sock for each in store.connections.pool._available_connections] == [None]
 
 
+class TestLargeWrites:
+    @pytest.mark.parametrize("holds", [False, True])
+    def test_ends_at_once(self, store: RedisStore, monkeypatch: pytest.MonkeyPatch, holds: bool) -> None:
+        """However many tags a write moved, nobody comes between the ends of its marks, to stamp a hit anew."""
+        moved = [f"tag:{number}" for number in range(2500)]
+        tags, held = ([], {"epoch": moved}) if holds else (moved, {})
+        sent: list[list[Any]] = []
+        pack = Connection.pack_commands
+
+        def noted(connection: Connection, commands: Any) -> Any:
+            sent.append([command[0] for command in commands])
+            return pack(connection, commands)
+
+        store.mark(tags, "writer", 30, list(held))
+        monkeypatch.setattr(Connection, "pack_commands", noted)
+        store.done(tags, "writer", held)
+
+        assert sent == [["MULTI", "EVAL", "EVAL", "EVAL", "EXEC"]]
+        assert None not in store.begin_fill("key", ["epoch", *moved], 0).versions
+
+
 class TestTrouble:
     def test_silent_server(self, server: servers.RedisServer, store: RedisStore) -> None:
         """A server that says nothing costs one time-out, and the late answer is nobody's."""

@@ -192,6 +192,13 @@ MUTANTS = [
         tests=REDIS,
     ),
     Mutant(
+        rule="the marks of one write end at once",
+        file="stores/redis.py",
+        old="            return at_once(asked)\n",
+        new="            return asked\n",
+        tests=REDIS,
+    ),
+    Mutant(
         rule="the end of a mark that nobody heard of is sent again",
         file="stores/connections.py",
         old="            if posted.insists and not heard:\n",

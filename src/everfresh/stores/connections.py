@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from redis.connection import ConnectionPool
 
-__all__ = ["Command", "Connections", "Script", "connected"]
+__all__ = ["Command", "Connections", "Script", "at_once", "connected"]
 
 logger = logging.getLogger("everfresh")
 
@@ -45,6 +45,15 @@ class Script:
     def call(self, keys: Sequence[str], *arguments: bytes | str | int) -> Command:
         """The command that runs the script, by digest: the source travels only to a server that does not know it."""
         return ("EVALSHA", self.digest, len(keys), *keys, *arguments)
+
+
+def at_once(calls: list[Command]) -> list[Command]:
+    """*calls* of scripts, in a way that nothing comes between them."""
+    if len(calls) < 2:
+        return calls
+    # By their sources: one that the server does not know would be left out, and the others be done.
+    whole = [("EVAL", Script.sources[digest], *rest) for _, digest, *rest in calls]
+    return [("MULTI",), *whole, ("EXEC",)]
 
 
 class _Posted(NamedTuple):
@@ -295,6 +304,9 @@ def _answers(connection: Any, commands: list[Command]) -> list[Any]:
             answers.append(connection.read_response())
         except ResponseError as error:
             answers.append(error)
+    if commands[-1][0] == "EXEC" and isinstance(answers[-1], list):
+        # Until then they were only queued.
+        answers[1:-1] = answers[-1]
     return answers
 
 

@@ -20,7 +20,7 @@ from redis.connection import ConnectionPool
 from redis.retry import Retry
 
 from everfresh.stores.base import LIFETIME_SECONDS, VERSION_BYTES, Fill, Snapshot, Snapshots, new_versions
-from everfresh.stores.connections import Command, Connections, Script, connected
+from everfresh.stores.connections import Command, Connections, Script, at_once, connected
 from everfresh.stores.lines import Lines
 
 if TYPE_CHECKING:
@@ -218,7 +218,9 @@ class RedisStore:
                 asked += [LIFT.call(_places(at, chunk), writer, 0, self._lifetime) for chunk in others]
                 keys = [*_records(at, list(held)), *_places(at, last)]
                 asked.append(LIFT.call(keys, writer, len(held), self._lifetime))
-            return asked
+            # Of a write whose mark was lost, somebody may have stored what was there before: an answer with a tag in
+            # each of two scripts must not be stamped anew between them (docs/design/0009).
+            return at_once(asked)
 
         if not (tags or held):
             return
