@@ -148,10 +148,10 @@ def test_store_that_is_back_between_commit_and_done(
     assert ["old"] == _titles()
     done, between = outage.guard.done, []
 
-    def done_later(tags: Sequence[str], writer: str, held: Any = None) -> None:
+    def done_later(*args: Any, **options: Any) -> None:
         outage.ends()
         between.append(elsewhere(_titles))
-        done(tags, writer, held)
+        done(*args, **options)
 
     monkeypatch.setattr(outage.guard, "done", done_later)
     outage.begins("mark")
@@ -291,7 +291,7 @@ def test_redis_is_paused(redis: servers.RedisServer) -> None:
 
 
 def test_redis_is_paused_between_mark_and_done(redis: servers.RedisServer) -> None:
-    """The COMMIT happens, done is sent when the server is back; until then its tags are pending."""
+    """The COMMIT happens, done arrives when the server is back; until then its tags are pending, and no debt."""
     with transaction.atomic():
         _rename()
         store = current_store().store
@@ -304,7 +304,7 @@ def test_redis_is_paused_between_mark_and_done(redis: servers.RedisServer) -> No
         store.mark = mark  # type: ignore[method-assign]
     store.mark = original  # type: ignore[method-assign]
     assert ["new"] == _titles()
-    assert current_store().unsent
+    assert not current_store().unsent
     redis.resume()
 
     _recover(["new"])
@@ -316,9 +316,9 @@ def test_flushall_in_the_middle(redis: servers.RedisServer) -> None:
     for name in ("begin_fill", "fill", "mark", "done"):
         original = getattr(store, name)
 
-        def flushed(*args: Any, original: Any = original) -> Any:
+        def flushed(*args: Any, original: Any = original, **options: Any) -> Any:
             store.store.connections.ask(lambda _: [("FLUSHALL",)])
-            return original(*args)
+            return original(*args, **options)
 
         setattr(store, name, flushed)
         store.store.connections.ask(lambda _: [("FLUSHALL",)])

@@ -61,11 +61,11 @@ def test_while_it_lasts(
     original: Any = getattr(store, when)
     seen: list[int] = []
 
-    def around(*args: Any) -> Any:
+    def around(*args: Any, **options: Any) -> Any:
         if when == "mark":
-            original(*args)
+            original(*args, **options)
         seen.append(elsewhere(read))
-        return None if when == "mark" else original(*args)
+        return None if when == "mark" else original(*args, **options)
 
     monkeypatch.setattr(store, when, around)
     Book.objects.filter(author_id=1).update(pages=9)

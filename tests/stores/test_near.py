@@ -111,6 +111,7 @@ class TestCopies:
         """A read that is not near leaves no copy, nor does one that asks for tags only."""
         store.begin_fill("key", TAGS, 0)
         store.fill("key", ENTRY, b"", None)
+        settle(store)
 
         store.read("key", TAGS)
         store.read(NO_KEY, TAGS, near=True)
@@ -358,6 +359,7 @@ class TestRaces:
         """A reader that looked before a change, and comes back after another one heard of it, leaves no copy."""
         store.begin_fill("key", TAGS, 0)
         store.fill("key", ENTRY, b"", None)
+        settle(store)
         look = store.store.look
 
         def slow(keys: Sequence[str], tags: Sequence[str]) -> Any:
@@ -379,6 +381,7 @@ class TestRaces:
         """A reader that looked before a change, and comes back before anybody heard of it, leaves a copy unseen."""
         store.begin_fill("key", TAGS, 0)
         store.fill("key", ENTRY, b"", None)
+        settle(store)
         look = store.store.look
 
         def slow(keys: Sequence[str], tags: Sequence[str]) -> Any:
@@ -397,6 +400,7 @@ class TestRaces:
         """The same for a change by this process, before the server's word of it has come."""
         store.begin_fill("key", TAGS, 0)
         store.fill("key", ENTRY, b"", None)
+        settle(store)
         look = store.store.look
 
         def slow(keys: Sequence[str], tags: Sequence[str]) -> Any:
@@ -417,6 +421,7 @@ class TestRaces:
         """A change that is heard while a reader is under way keeps him from nothing, if it is of something else."""
         store.begin_fill("key", TAGS, 0)
         store.fill("key", ENTRY, b"", None)
+        settle(store)
         look = store.store.look
 
         def slow(keys: Sequence[str], tags: Sequence[str]) -> Any:
@@ -438,6 +443,7 @@ class TestRaces:
         monkeypatch.setattr(copies, "MOST_RECENT", 5)
         store.begin_fill("key", TAGS, 0)
         store.fill("key", ENTRY, b"", None)
+        settle(store)
         look = store.store.look
 
         def slow(keys: Sequence[str], tags: Sequence[str]) -> Any:

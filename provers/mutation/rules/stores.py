@@ -236,8 +236,8 @@ MUTANTS = [
     Mutant(
         rule="tags without a mark are in doubt until the end of it is heard",
         file="stores/guard.py",
-        old="if wait or self._kept or not self._posts",
-        new="if wait or not self._posts",
+        old="if not (wait or self._kept) and",
+        new="if not wait and",
         tests=CONNECTIONS,
     ),
     Mutant(

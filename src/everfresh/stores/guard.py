@@ -52,7 +52,6 @@ class GuardedStore:
         self._peek: Callable[[str, Sequence[str]], Snapshot | None] = getattr(store, "peek", _hold_nothing)
         self._may_await: Callable[[], bool] = getattr(store, "may_await", _never)
         self._aread_many: Callable[..., Awaitable[Snapshots | None]] | None = getattr(store, "aread_many", None)
-        self._posts = bool(getattr(store, "posts", False))
         self._pause = pause_seconds
         self._failing = False
         self._refusing = False
@@ -290,7 +289,9 @@ class GuardedStore:
         """
         marked, tags = tags, with_held(tags, held)
         if not self._failing:
-            posted: dict[str, Any] = {} if wait or self._kept or not self._posts else {"wait": False}
+            posted: dict[str, Any] = {}
+            if not (wait or self._kept) and getattr(self.store, "posts", False):
+                posted["wait"] = False
             try:
                 self.store.done(marked, writer, *([held] if held else ()), **posted)
             except Exception as error:  # noqa: BLE001 - see the class
