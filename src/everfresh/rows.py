@@ -16,6 +16,7 @@ from itertools import chain
 from os import urandom
 from typing import Any
 
+from django.core.exceptions import FieldDoesNotExist
 from django.db import connections
 from django.db.models import Model, QuerySet
 from django.db.models.expressions import Col
@@ -266,7 +267,25 @@ def _keys_asked_for(queryset: QuerySet[Any]) -> list[Any] | None:
     keys = _keys_of(where.children[0], queryset.model)
     if keys is None or (query.high_mark is not None and query.high_mark < len(keys)):
         return None
-    return keys if len(keys) == 1 or not queryset.ordered else None
+    order = query.extra_order_by or query.order_by or (query.get_meta().ordering if query.default_ordering else ())
+    if len(keys) > 1:
+        return None if order else keys
+    # An order by what a row has several of gives it several times.
+    return keys if all(_is_own_column(term, queryset.model) for term in order) else None
+
+
+def _is_own_column(term: Any, model: type[Model]) -> bool:
+    """Does *term* order by a column of the row itself, joining nothing?"""
+    if not isinstance(term, str):
+        return False
+    name = term.removeprefix("-")
+    if name == "pk":
+        return True
+    try:
+        field = model._meta.get_field(name)
+    except FieldDoesNotExist:
+        return False
+    return field.concrete and not field.is_relation
 
 
 def _keys_of(lookup: Any, model: type[Model]) -> list[Any] | None:

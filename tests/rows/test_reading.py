@@ -181,6 +181,24 @@ def test_more_than_keys_asked_for(costs: Costs) -> None:
         assert truth(read) == costs.result
 
 
+@pytest.mark.parametrize("order", ["books", "-books__title", F("books").desc(), "books__author__books"])
+def test_one_key_that_is_found_several_times(order: Any) -> None:
+    """An order by what a row has several of gives it that often, though one key is asked for."""
+    read = lambda: [author.pk for author in Author.objects.cache(rows=True).filter(pk=1).order_by(order)]  # noqa: E731
+
+    assert len(truth(read)) > 1
+    assert truth(read) == read() == read()
+
+
+@pytest.mark.parametrize("order", [["pk"], ["-id", "title"], []])
+def test_one_key_in_an_order_of_its_own(costs: Costs, order: list[str]) -> None:
+    """One row by its key needs no list, in whatever order of its own columns."""
+    read = lambda: list(Book.objects.cache(rows=True).filter(pk=1).order_by(*order))  # noqa: E731
+    assert truth(read) == read()
+
+    assert (["read_many"], 0) == costs(read)
+
+
 def test_negative_entries(costs: Costs) -> None:
     """That there is no such row is remembered, until there is."""
     read = lambda: Book.objects.cache(rows=True).filter(pk=99).first()  # noqa: E731

@@ -11,6 +11,13 @@ WATCHING = "tests/queries/test_watching.py"
 
 MUTANTS = [
     Mutant(
+        rule="a row that its order gives several times is not asked for by its key",
+        file="rows.py",
+        old="return keys if all(_is_own_column(term, queryset.model) for term in order) else None",
+        new="return keys",
+        tests="tests/rows/test_reading.py",
+    ),
+    Mutant(
         rule="what was read before holds still when more is read",
         file="reading/many.py",
         old="                raise Moved(wanted.key)",
