@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -158,6 +159,24 @@ def test_a_replica(server: servers.RedisServer, store: RedisStore) -> None:
         direct.execute_command("REPLICAOF", "NO", "ONE")
 
     assert _found(store) == b"at last"
+
+
+def test_a_pool_that_makes_wait(server: servers.RedisServer) -> None:
+    """Threads that share fewer connections than they are wait for each other, and nothing is left to be heard."""
+    options = {"max_connections": 2, "timeout": 10}
+    store = RedisStore.from_url(server.url, "few:", pool_class=client.BlockingConnectionPool, **options)
+
+    def work(number: int) -> list[bytes | None]:
+        found = []
+        for turn in range(20):
+            store.fill(f"key {number}", b"%d" % turn, b"", None)
+            found.append(store.read(f"key {number}", ()).entry)
+        return found
+
+    with ThreadPoolExecutor(6) as threads:
+        assert [[b"%d" % turn for turn in range(20)]] * 6 == list(threads.map(work, range(6)))
+    assert store.connections._idle == []
+    store.close()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")

@@ -15,6 +15,7 @@ from functools import partial
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from redis.connection import BlockingConnectionPool
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -67,6 +68,7 @@ class _Posted(NamedTuple):
 class Connections:
     """Connections to the server that *pool* leads to, whose keys all begin with *prefix* and its incarnation.
 
+    They come from *pool*, and lie here when they are idle; those of a pool for whose connections others wait go back.
     May be shared by threads, and a forked child opens its own.
     """
 
@@ -80,6 +82,8 @@ class Connections:
         self._unheard: list[Callable[[str], list[Command]]] = []
         """What has to be sent again, for nobody heard whether it arrived."""
         self._is_closed = False
+        # Who finds no connection in such a pool waits until one is given back to it, and not to us.
+        self._lends = isinstance(pool, BlockingConnectionPool)
         self._greet: Callable[[Any], None] | None = pool.connection_kwargs.get("redis_connect_func")
         # Weakly, so that this is part of no cycle, and its end closes the connections. The garbage collector may come
         # to a socket before it comes to the connection that would close it: redis-py makes cycles of its own.
@@ -118,6 +122,9 @@ class Connections:
         Raises:
             RedisError, OSError: If they cannot be sent.
         """
+        if self._lends:
+            self.ask(commands)
+            return
         connection, posted = self._take(), None
         try:
             self._repeat(connection)
@@ -166,11 +173,11 @@ class Connections:
         return connection
 
     def _give_back(self, connection: Any, posted: _Posted | None) -> None:
-        if self.pool.owns_connection(connection):
-            self._idle.append((connection, posted))
-        else:
-            # We were forked in the meantime, or another server is the primary now.
+        # Not its own: we were forked in the meantime, or another server is the primary now.
+        if self._lends or not self.pool.owns_connection(connection):
             self.pool.release(connection)
+        else:
+            self._idle.append((connection, posted))
         # Looked at after that: what close() has not seen among the idle ones, it was closed before.
         if self._is_closed:
             _disconnect(self.pool, self._idle)
