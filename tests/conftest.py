@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import secrets
 from collections.abc import Callable
@@ -38,6 +39,13 @@ class Configure(Protocol):
     """Change some keys of the ``EVERFRESH`` setting and keep the others."""
 
     def __call__(self, **changes: Any) -> None: ...
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector thousands of tests and modules that live to the end: it took a tenth of the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def pytest_report_header() -> str:
