@@ -132,6 +132,15 @@ class TestRedisContract(StoreContract):
 
         assert self.store.begin_fill(self.key, [self.tag], 5).versions == (None,)
 
+    def test_evicted_marker_of_a_lone_writer(self) -> None:
+        """Who marks a tag whose marker was evicted finds the record of the writer before, and leaves it pending."""
+        self.store.mark([self.tag], "first", 5)
+        self.evict(self.tag)
+        self.store.mark([self.tag], "second", 5)
+        self.store.done([self.tag], "second")
+
+        assert self.store.begin_fill(self.key, [self.tag], 5).versions == (None,)
+
     def test_version_of_another_type(self) -> None:
         """begin_fill puts a version in the place of what cannot be one."""
         self.store.read(self.key, [])
@@ -238,6 +247,7 @@ class TestIncarnations:
         """Once a new connection has met another server, no older connection to the one before is used as it is."""
         with servers.redis_server() as other:
             filled(store, b"old")
+            store.read("key", [])
             old_connection, _ = store.connections._idle.pop()
             # The address leads elsewhere now, as after a failover by name.
             store.connections.pool.connection_kwargs["port"] = other.port

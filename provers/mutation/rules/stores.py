@@ -135,13 +135,6 @@ MUTANTS = [
         tests=REDIS,
     ),
     Mutant(
-        rule="a mark wins over a hold",
-        file="stores/lua/mark.lua",
-        old="  redis.call('SET', name, 'pending', 'PX', last - now)",
-        new="  redis.call('SET', name, held or 'pending', 'PX', last - now)",
-        tests=REDIS,
-    ),
-    Mutant(
         rule="after a hold that ended by time the version is not given back",
         file="stores/lua/lift.lua",
         old="#held == 15 and not died",
