@@ -7,7 +7,7 @@ import os
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis as client
@@ -199,9 +199,9 @@ def test_a_mark_that_failed(store: RedisStore, monkeypatch: pytest.MonkeyPatch) 
     waited: list[bool] = []
     done = store.done
 
-    def noted(*args: object, wait: bool = True) -> None:
+    def noted(*args: Any, wait: bool = True) -> None:
         waited.append(wait)
-        done(*args, wait=wait)  # type: ignore[arg-type]
+        done(*args, wait=wait)
 
     monkeypatch.setattr(store, "done", noted)
     guard.done(["tag"], "one", wait=False)
@@ -218,8 +218,14 @@ def test_a_mark_that_may_be_over(late: bool, monkeypatch: pytest.MonkeyPatch) ->
     """After half of a mark's time the end of it is waited for: were it lost, nothing would stand in its place."""
     clock = 1000.0
     waited: list[bool] = []
+    done = GuardedStore.done
+
+    def noted(*args: Any, wait: bool = True) -> None:
+        waited.append(wait)
+        done(*args, wait=wait)
+
     monkeypatch.setattr(journal, "monotonic", lambda: clock)
-    monkeypatch.setattr(GuardedStore, "done", lambda *_, wait=True: waited.append(wait))
+    monkeypatch.setattr(GuardedStore, "done", noted)
     with journal.journal_of(connection).publishing({"tag": ""}):
         clock += settings().limits.mark_seconds / 2 + late
 
