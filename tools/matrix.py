@@ -92,6 +92,7 @@ Once for each Django and Python is enough.
 ELSEWHERE = (
     "tests/matrix/test_matrix.py",
     "tests/queries/test_direct.py",
+    "tests/rows/test_races.py",
     "tests/stores/test_django.py",
 )
 """Long ones, which meet SQLite with the other Django, and this Django on PostgreSQL."""

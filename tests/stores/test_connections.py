@@ -87,6 +87,16 @@ def test_the_server_restarts(server: servers.RedisServer, store: RedisStore) -> 
         assert _found(store) == value
 
 
+def test_another_primary(store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was posted to whom the pool knows no more has to be sent again."""
+    with monkeypatch.context() as patch:
+        patch.setattr(store.connections.pool, "owns_connection", lambda _: False)
+        store.connections.post(lambda _: [("INCR", NAME)], insists=True)
+        store.connections.post(lambda _: [("INCR", NAME)])
+
+    assert _found(store) == b"3"
+
+
 def test_no_server(server: servers.RedisServer, store: RedisStore) -> None:
     """As long as it cannot be sent again, nothing else is asked either."""
     _found(store)

@@ -194,7 +194,7 @@ MUTANTS = [
     Mutant(
         rule="the end of a mark that nobody heard of is sent again",
         file="stores/connections.py",
-        old="            if posted.insists and not heard:\n",
+        old="            if not heard:\n",
         new="            if False:\n",
         tests=CONNECTIONS,
     ),

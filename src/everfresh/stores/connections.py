@@ -176,6 +176,7 @@ class Connections:
         # Not its own: we were forked in the meantime, or another server is the primary now.
         if self._lends or not self.pool.owns_connection(connection):
             self.pool.release(connection)
+            self._give_up(posted)
         else:
             self._idle.append((connection, posted))
         # Looked at after that: what close() has not seen among the idle ones, it was closed before.
@@ -187,8 +188,14 @@ class Connections:
         connection.disconnect()
         if isinstance(error, ReadOnlyError):
             # Once a primary, now a replica. Ask again who is the primary before anything is believed or told.
-            self._unheard += [posted.commands for _, posted in self._idle if posted is not None and posted.insists]
+            for _, posted in self._idle:
+                self._give_up(posted)
             _disconnect(self.pool, self._idle)
+
+    def _give_up(self, posted: _Posted | None) -> None:
+        """Nobody will hear whether it was done."""
+        if posted is not None and posted.insists:
+            self._unheard.append(posted.commands)
 
     def _meets(self, connection: Any) -> str:
         """Connect, if it is not; the name of the server that it leads to."""
@@ -243,8 +250,8 @@ class Connections:
                 if isinstance(error, ReadOnlyError):
                     raise error
         finally:
-            if posted.insists and not heard:
-                self._unheard.append(posted.commands)
+            if not heard:
+                self._give_up(posted)
 
     def _repeat(self, connection: Any) -> None:
         """Send again what nobody has heard of."""
