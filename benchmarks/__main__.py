@@ -17,6 +17,7 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks import atlas, growth, memory, mixes, report, speed, staleness, targets
+from benchmarks.awake import awake
 from benchmarks.contenders import OURS, versions
 from benchmarks.sites import DATABASES, Grounds, grounds
 
@@ -156,7 +157,7 @@ def main() -> int:
         "length": "full" if options.full else "quick",
     }
     run = Run(options, console, results)
-    with grounds() as place:
+    with awake(), grounds() as place:
         try:
             for part in options.only:
                 PARTS[part](run, place)
