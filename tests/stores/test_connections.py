@@ -7,6 +7,7 @@ import os
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,21 +18,14 @@ from everfresh import journal
 from everfresh.conf import settings
 from everfresh.stores import GuardedStore
 from everfresh.stores.redis import RedisStore
-from tests import servers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from everfresh.stores.connections import Command
+    from tests import servers
 
 NAME = "posted"
-
-
-@pytest.fixture
-def server() -> Iterator[servers.RedisServer]:
-    """One of its own, to be stopped."""
-    with servers.redis_server() as server:
-        yield server
 
 
 @pytest.fixture
@@ -110,6 +104,20 @@ def test_no_server(server: servers.RedisServer, store: RedisStore) -> None:
 
     assert _found(store) == b"at last"
     assert not store.connections._unheard
+
+
+def test_what_the_pool_would_see_to(server: servers.RedisServer, store: RedisStore) -> None:
+    """A connection that is to be made anew, or to log in with a new token, is and does before its next use."""
+    found = store.connections.ask(lambda _: [("CLIENT", "ID")])
+    [[connection, _]] = store.connections._idle
+    if hasattr(connection, "mark_for_reconnect"):
+        connection.mark_for_reconnect()
+        assert found != store.connections.ask(lambda _: [("CLIENT", "ID")])
+    with client.Redis.from_url(server.url) as direct:
+        direct.execute_command("ACL", "SETUSER", "app", "on", ">secret", "~*", "+@all")
+    connection.set_re_auth_token(SimpleNamespace(try_get=lambda _: "app", get_value=lambda: "secret"))
+
+    assert [b"app"] == store.connections.ask(lambda _: [("ACL", "WHOAMI")])
 
 
 def test_a_silent_server(server: servers.RedisServer, store: RedisStore) -> None:

@@ -201,13 +201,6 @@ class TestRedisContract(StoreContract):
 
 
 @pytest.fixture
-def server() -> Iterator[servers.RedisServer]:
-    """A Redis that the test may mistreat."""
-    with servers.redis_server() as server:
-        yield server
-
-
-@pytest.fixture
 def store(server: servers.RedisServer) -> Iterator[RedisStore]:
     """A store on it, with a short time-out."""
     store = RedisStore.from_url(server.url, timeout_seconds=0.2)

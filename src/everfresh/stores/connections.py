@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import weakref
+from collections.abc import Callable
 from functools import partial
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,7 +22,7 @@ from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseE
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from redis.connection import ConnectionPool
 
@@ -30,6 +31,9 @@ __all__ = ["Command", "Connections", "Script", "at_once", "connected"]
 logger = logging.getLogger("everfresh")
 
 Command = tuple[bytes | str | int, ...]
+
+Commands = Callable[[str], list[Command]]
+"""Builds commands for a server of which the names of all keys begin with this."""
 
 
 class Script:
@@ -60,7 +64,7 @@ def at_once(calls: list[Command]) -> list[Command]:
 class _Posted(NamedTuple):
     """What was sent on a connection and not answered yet."""
 
-    commands: Callable[[str], list[Command]]
+    commands: Commands
     asked: list[Command]
     insists: bool
 
@@ -79,7 +83,7 @@ class Connections:
 
         self._prefix = prefix
         self._idle: list[tuple[Any, _Posted | None]] = []
-        self._unheard: list[Callable[[str], list[Command]]] = []
+        self._unheard: list[Commands] = []
         """What has to be sent again, for nobody heard whether it arrived."""
         self._is_closed = False
         # Who finds no connection in such a pool waits until one is given back to it, and not to us.
@@ -94,7 +98,7 @@ class Connections:
         """What the names of all keys begin with on the server of this *incarnation*."""
         return f"{self._prefix}{incarnation}:"
 
-    def ask(self, commands: Callable[[str], list[Command]]) -> list[Any]:
+    def ask(self, commands: Commands) -> list[Any]:
         """The answers to *commands*, which are built for the beginning of this server's keys, in one round trip.
 
         No retries here: who waits for a read can ask the database, and who sends an invalidation retries by a plan.
@@ -112,7 +116,7 @@ class Connections:
         finally:
             self._give_back(connection, None)
 
-    def post(self, commands: Callable[[str], list[Command]], *, insists: bool = False) -> None:
+    def post(self, commands: Commands, *, insists: bool = False) -> None:
         """Send *commands*, and leave their answers to whoever next uses the connection.
 
         Args:
@@ -206,7 +210,7 @@ class Connections:
             connection.connect()
         return _incarnation(connection)
 
-    def _exchange(self, connection: Any, commands: Callable[[str], list[Command]]) -> list[Any]:
+    def _exchange(self, connection: Any, commands: Commands) -> list[Any]:
         incarnation = self._meets(connection)
         asked = commands(self.beginning(incarnation))
         answers = _converse(connection, asked)
